@@ -1,0 +1,104 @@
+import { InputError } from "../src/kernel/assert.ts";
+import { compareText, Reader, Writer } from "../src/kernel/bytes.ts";
+import type { ActorId } from "../src/kernel/ids.ts";
+import { parseActorId } from "../src/kernel/ids.ts";
+import { readContent, writeContent } from "./content.ts";
+import { compareDots, dotKey, readDots, writeDots } from "./dot.ts";
+import { readPath, writePath } from "./entry.ts";
+import type { Stamp } from "./hlc.ts";
+import { readStamp, writeStamp } from "./hlc.ts";
+import type { Cell, OpenRow, Row } from "./row.ts";
+import { putCell } from "./row.ts";
+
+// A row is written once for each replica and key: actors and stamps stand in tables, cells are sorted by dot, so that
+// equal rows have equal bytes. Tables are in order of first use by the sorted cells: nothing is left to choose.
+const VERSION = 1;
+
+export function encodeRow(row: Row): Uint8Array {
+  const out = new Writer();
+  const cells = [...row.cells.values()].sort((a, b) => compareDots(a.dot, b.dot));
+  const actors = [...new Set(cells.map((cell) => cell.dot.actor))];
+  const stamps = new Map<string, { index: number; bytes: Uint8Array }>();
+  const body = new Writer();
+  for (const cell of cells) {
+    const stamp = stampBytes(cell.stamp);
+    const known = stamps.get(stamp.text);
+    const index = known?.index ?? stamps.size;
+    if (!known) stamps.set(stamp.text, { index, bytes: stamp.bytes });
+    body.uint(actors.indexOf(cell.dot.actor)).uint(cell.dot.seq).uint(index);
+    writePath(body, cell.path);
+    writeContent(body, cell.content);
+  }
+  out.u8(VERSION).uint(actors.length);
+  for (const actor of actors) out.text(actor);
+  out.uint(stamps.size);
+  for (const { bytes } of stamps.values()) out.raw(bytes);
+  out.uint(cells.length).raw(body.finish());
+  writeDots(out, row.stubs.values());
+  return out.finish();
+}
+
+const stampCache = new WeakMap<Stamp, { text: string; bytes: Uint8Array }>();
+
+function stampBytes(stamp: Stamp): { text: string; bytes: Uint8Array } {
+  const cached = stampCache.get(stamp);
+  if (cached) return cached;
+  const out = new Writer();
+  writeStamp(out, stamp);
+  const { hlc, suspect, author, reason } = stamp;
+  const made = { text: JSON.stringify([hlc.ms, hlc.counter, suspect, author, reason]), bytes: out.finish() };
+  stampCache.set(stamp, made);
+  return made;
+}
+
+/** Throws InputError on anything but what `encodeRow` makes. */
+export function decodeRow(bytes: Uint8Array): Row {
+  const input = new Reader(bytes);
+  if (input.u8() !== VERSION) throw new InputError("bad-encoding", "unknown version of a row");
+  const actors = readActors(input);
+  const stamps: Stamp[] = [];
+  for (let left = input.count(5); left > 0; left--) stamps.push(readStamp(input));
+  const row: OpenRow = { cells: new Map(), stubs: new Map() };
+  readCells(input, actors, stamps, row);
+  for (const dot of readDots(input)) row.stubs.set(dotKey(dot), dot);
+  input.end();
+  for (const key of row.stubs.keys())
+    if (row.cells.has(key)) throw new InputError("bad-encoding", "a dot is both live and removed");
+  return row;
+}
+
+function readActors(input: Reader): ActorId[] {
+  const actors: ActorId[] = [];
+  for (let left = input.count(2); left > 0; left--) {
+    const actor = parseActorId(input.text());
+    if (compareText(actors.at(-1) ?? "", actor) >= 0)
+      throw new InputError("bad-encoding", "a row's actors are not in order");
+    actors.push(actor);
+  }
+  return actors;
+}
+
+function readCells(input: Reader, actors: readonly ActorId[], stamps: readonly Stamp[], row: OpenRow): void {
+  let last: Cell | undefined;
+  let usedActors = 0;
+  let usedStamps = 0;
+  for (let left = input.count(5); left > 0; left--) {
+    const actorIndex = input.uint();
+    const seq = input.uint();
+    const stampIndex = input.uint();
+    const actor = actors[actorIndex];
+    const stamp = stamps[stampIndex];
+    if (actor === undefined || stamp === undefined || actorIndex > usedActors || stampIndex > usedStamps || seq < 1)
+      throw new InputError("bad-encoding", "a cell names what its row doesn't list");
+    usedActors = Math.max(usedActors, actorIndex + 1);
+    usedStamps = Math.max(usedStamps, stampIndex + 1);
+    const cell: Cell = { dot: { actor, seq }, path: readPath(input), content: readContent(input), stamp };
+    if (last && compareDots(last.dot, cell.dot) >= 0)
+      throw new InputError("bad-encoding", "a row's cells are not in order");
+    putCell(row, cell);
+    last = cell;
+  }
+  const texts = new Set(stamps.map((stamp) => stampBytes(stamp).text));
+  if (usedActors !== actors.length || usedStamps !== stamps.length || texts.size !== stamps.length)
+    throw new InputError("bad-encoding", "a row lists what no cell names");
+}

@@ -1,0 +1,87 @@
+import { InputError } from "../src/kernel/assert.ts";
+import type { Reader, Writer } from "../src/kernel/bytes.ts";
+import { compareText } from "../src/kernel/bytes.ts";
+import type { ActorId, Branded } from "../src/kernel/ids.ts";
+import { parseActorId } from "../src/kernel/ids.ts";
+
+/** (actor, partition sequence): names one value for ever (I2). Sequences count from 1. */
+export interface Dot {
+  readonly actor: ActorId;
+  readonly seq: number;
+}
+
+/** A dot as a map key, and as people see it: `node@start.random:seq`. */
+export type DotKey = Branded<string, "DotKey">;
+
+export function dotKey(dot: Dot): DotKey {
+  return `${dot.actor}:${dot.seq}` as DotKey;
+}
+
+export function parseDotKey(text: string): Dot {
+  const colon = text.lastIndexOf(":");
+  const seq = Number(text.slice(colon + 1));
+  if (colon < 0 || !Number.isSafeInteger(seq) || seq < 1 || String(seq) !== text.slice(colon + 1))
+    throw new InputError("bad-dot", "a dot looks like node@start.random:7");
+  return { actor: parseActorId(text.slice(0, colon)), seq };
+}
+
+export function compareDots(a: Dot, b: Dot): number {
+  return compareText(a.actor, b.actor) || a.seq - b.seq;
+}
+
+/** Dots as runs of consecutive sequences per actor: the one canonical form, whatever order they come in. */
+export function writeDots(out: Writer, dots: Iterable<Dot>): void {
+  const sorted = [...dots].sort(compareDots);
+  const actors: { actor: ActorId; runs: { first: number; length: number }[] }[] = [];
+  for (const { actor, seq } of sorted) {
+    let group = actors.at(-1);
+    if (group?.actor !== actor) {
+      group = { actor, runs: [] };
+      actors.push(group);
+    }
+    const run = group.runs.at(-1);
+    if (run && seq === run.first + run.length) run.length += 1;
+    else if (!run || seq > run.first + run.length) group.runs.push({ first: seq, length: 1 });
+  }
+  out.uint(actors.length);
+  for (const { actor, runs } of actors) {
+    out.text(actor).uint(runs.length);
+    let above = 0; // each run starts at least two above the end of the one before it: else they were one run
+    for (const { first, length } of runs) {
+      out.uint(first - above).uint(length);
+      above = first + length;
+    }
+  }
+}
+
+/** At most this many dots in one list: a row of 4 MiB holds fewer. */
+export const MAX_DOTS = 1_000_000;
+
+export function readDots(input: Reader): Dot[] {
+  const dots: Dot[] = [];
+  let before = "";
+  for (let actors = input.count(4); actors > 0; actors--) {
+    const actor = parseActorId(input.text());
+    if (compareText(before, actor) >= 0) throw new InputError("bad-encoding", "actors of dots are not in order");
+    before = actor;
+    const runs = input.count(2);
+    if (runs === 0) throw new InputError("bad-encoding", "an actor without dots");
+    let above = 0;
+    for (let i = 0; i < runs; i++) {
+      const first = above + input.uint();
+      const length = input.uint();
+      const touches = i > 0 && first === above;
+      if (
+        first < 1 ||
+        length < 1 ||
+        touches ||
+        dots.length + length > MAX_DOTS ||
+        !Number.isSafeInteger(first + length)
+      )
+        throw new InputError("bad-encoding", "malformed run of dots");
+      for (let seq = first; seq < first + length; seq++) dots.push({ actor, seq });
+      above = first + length;
+    }
+  }
+  return dots;
+}
