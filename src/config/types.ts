@@ -1,0 +1,59 @@
+import type { NodeId, Region } from "../kernel/ids.ts";
+import type { Address } from "../world/world.ts";
+
+/** A node's effective configuration (api.md, Configuration): parsed, defaulted, checked. */
+export interface Config {
+  readonly node: { readonly id: NodeId; readonly region: Region; readonly zone: string; readonly dataDir: string };
+  readonly client: { readonly bind: Address; readonly advertise: Address };
+  readonly gossip: {
+    readonly bind: Address;
+    readonly advertise: Address;
+    readonly profile: "lan" | "geo" | "local";
+    /** Mandatory off loopback: packets of another cluster are dropped before parsing. */
+    readonly label: string;
+  };
+  readonly peer: { readonly bind: Address; readonly advertise: Address };
+  readonly cluster: ClusterConfig;
+  readonly replication: {
+    readonly syncIntervalMs: number;
+    /** How long the log is kept (it is cut only where invariant I6 allows). */
+    readonly historyMs: number;
+    readonly logMaxBytes: number;
+  };
+  readonly clock: { readonly maxDriftMs: number };
+  readonly limits: Limits;
+  readonly log: { readonly level: "debug" | "info" | "warn" | "error" | "silent"; readonly format: "json" | "pretty" };
+  /** Started by `starling dev`: PUT /v1/dev/network is offered. */
+  readonly dev: boolean;
+}
+
+/** Until the control plane exists these come from configuration; all nodes of a cluster must agree on them. */
+export interface ClusterConfig {
+  readonly id: string;
+  readonly name: string;
+  /** Secret, 16 bytes or more: keys hash with it. */
+  readonly salt: Uint8Array;
+  /** Gossip addresses `host:port` of any members. */
+  readonly seeds: readonly string[];
+  /** Every node that owns data. `peer` is where to dial until gossip knows better. */
+  readonly owners: readonly { readonly id: NodeId; readonly region: Region; readonly peer?: Address }[];
+}
+
+export interface Limits {
+  readonly keyBytes: number;
+  readonly valueBytes: number;
+  readonly rowBytes: number;
+  readonly siblings: number;
+  /** A request's body, except the streams of import. */
+  readonly bodyBytes: number;
+  /** One line of an import. */
+  readonly lineBytes: number;
+  readonly batchItems: number;
+  readonly opsPerRequest: number;
+  readonly headerBytes: number;
+  readonly connections: number;
+  readonly requestTimeoutMs: number;
+  /** Writes that wait for a commit; one more is answered 503. */
+  readonly queuedWrites: number;
+  readonly cacheBytes: number;
+}
