@@ -1,0 +1,39 @@
+import type { Entry, VersionVector } from "../../../crdt/index.ts";
+import type { SyncHost } from "../../../gossip/antientropy/session.ts";
+import type { NodeId } from "../../kernel/ids.ts";
+import type { LogRecord, Store } from "../../storage/store.ts";
+import type { Address, World } from "../../world/world.ts";
+import type { PeerSync } from "../api.ts";
+import type { LogTail } from "../log-tail.ts";
+import type { Partition } from "../partitions.ts";
+import type { Received } from "../pipeline.ts";
+import type { Hello } from "./frames.ts";
+import type { OutgoingPeer } from "./outgoing.ts";
+
+/** What a link to a peer needs of the replica. */
+export interface PeerHost {
+  readonly world: World;
+  readonly node: NodeId;
+  readonly store: Store;
+  readonly tail: LogTail;
+  readonly partitions: readonly Partition[];
+  readonly syncIntervalMs: number;
+  partition(id: number): Partition;
+  hello(traffic: Hello["traffic"]): Hello;
+  /** The newest gossiped address, else the configured one. */
+  addressOf(node: NodeId): Address | null;
+  linkChanged(node: NodeId, state: PeerSync["link"], reason: string | undefined): void;
+  /** Notes that a peer has all that this vector covers. */
+  acknowledge(node: NodeId, partition: number, vector: VersionVector): void;
+  /** Of this node's own entries. */
+  unacknowledged(node: NodeId): number;
+  /** Throws InputError on what is no entry of this cluster's. */
+  decodeEntries(bodies: readonly Uint8Array[]): Entry[];
+  /** The one door for entries. */
+  receive(entries: readonly Entry[]): Promise<Received>;
+  syncHost(): SyncHost;
+  catchUp(peer: OutgoingPeer, partition: number): Promise<void>;
+  compareLeaves(peer: OutgoingPeer, partition: number, leaves: readonly number[]): Promise<void>;
+  /** Is this record an entry of this node's own (of any run)? Those are what it pushes. */
+  isOwn(record: LogRecord): boolean;
+}

@@ -1,0 +1,228 @@
+import type { Entry } from "../../crdt/index.ts";
+import { addDigest, decodeEntry, readSum, VersionVector } from "../../crdt/index.ts";
+import { childSums, type LeafSums } from "../../gossip/antientropy/merkle.ts";
+import type { SyncHost, SyncMessage } from "../../gossip/antientropy/session.ts";
+import { answerSync, HASH_BYTES } from "../../gossip/antientropy/session.ts";
+import type { Config } from "../config/types.ts";
+import { InputError, present } from "../kernel/assert.ts";
+import { concatBytes, Writer } from "../kernel/bytes.ts";
+import type { NodeId } from "../kernel/ids.ts";
+import { nodeOfActor } from "../kernel/ids.ts";
+import type { LogRecord, Store } from "../storage/store.ts";
+import type { Address, Stream, World } from "../world/world.ts";
+import type { PeerSync } from "./api.ts";
+import type { CatchUp } from "./catch-up.ts";
+import type { LogTail } from "./log-tail.ts";
+import type { Partition } from "./partitions.ts";
+import type { Hello } from "./peer/frames.ts";
+import type { PeerHost } from "./peer/host.ts";
+import type { Answers } from "./peer/incoming.ts";
+import { IncomingPeers, PROTOCOL } from "./peer/incoming.ts";
+import { OutgoingPeer } from "./peer/outgoing.ts";
+import type { Pipeline, Received } from "./pipeline.ts";
+import type { Repair } from "./repair.ts";
+
+export interface PeersOptions {
+  readonly config: Config;
+  readonly world: World;
+  readonly store: Store;
+  readonly partitions: readonly Partition[];
+  readonly partitionBits: number;
+  readonly pipeline: Pipeline;
+  readonly repair: Repair;
+  readonly catchUp: CatchUp;
+  readonly addressOf: (node: NodeId) => Address | null;
+  readonly attribute: (stream: Stream, region: string) => void;
+  readonly onLink: (node: NodeId, state: PeerSync["link"], reason: string | undefined) => void;
+  readonly startRepair: () => void;
+}
+
+/** What any node may admit as a key: far above every sensible limits.key. A merge refuses nothing smaller (I3). */
+const MAX_KEY_LENGTH = 65_536;
+
+/** All peers of this node: what it dials and what dials it, with the replica as their host. */
+export class Peers implements PeerHost {
+  readonly #o: PeersOptions;
+  readonly world: World;
+  readonly node: NodeId;
+  readonly store: Store;
+  readonly tail: LogTail;
+  readonly partitions: readonly Partition[];
+  readonly syncIntervalMs: number;
+  readonly outgoing: readonly OutgoingPeer[];
+  readonly incoming: IncomingPeers;
+
+  constructor(options: PeersOptions) {
+    this.#o = options;
+    this.world = options.world;
+    this.node = options.config.node.id;
+    this.store = options.store;
+    this.tail = options.pipeline.tail;
+    this.partitions = options.partitions;
+    this.syncIntervalMs = options.config.replication.syncIntervalMs;
+    const others = options.config.cluster.owners.filter(({ id }) => id !== this.node);
+    this.outgoing = others.map(({ id, region }) => new OutgoingPeer(this, id, region));
+    this.incoming = new IncomingPeers(this, this.#answers(), options.attribute);
+  }
+
+  start(): void {
+    for (const peer of this.outgoing) peer.start();
+  }
+
+  stop(): void {
+    for (const peer of this.outgoing) peer.stop();
+    this.incoming.stop();
+  }
+
+  /** After a commit: whatever is new and ours goes out. */
+  pump(): void {
+    for (const peer of this.outgoing) peer.outbox.pump();
+  }
+
+  #answers(): Answers {
+    const { repair, catchUp, startRepair } = this.#o;
+    return {
+      sync: (message) => this.#answerSync(message),
+      rows: repair.answerRows,
+      copyOpen: catchUp.answerOpen,
+      copyRead: catchUp.answerRead,
+      copyClose: catchUp.answerClose,
+      repair: startRepair,
+    };
+  }
+
+  // ---- PeerHost
+
+  partition(id: number): Partition {
+    return present(this.partitions[id], "a partition of the layout");
+  }
+
+  hello(traffic: Hello["traffic"]): Hello {
+    const { cluster, node } = this.#o.config;
+    const proof = this.world.sha256(new Writer().raw(cluster.salt).text("peer").text(cluster.id).finish()).slice(0, 16);
+    const { partitionBits } = this.#o;
+    return {
+      cluster: cluster.id,
+      proof,
+      node: node.id,
+      region: node.region,
+      traffic,
+      partitionBits,
+      protocol: PROTOCOL,
+      epoch: 0,
+      features: [],
+    };
+  }
+
+  addressOf(node: NodeId): Address | null {
+    return this.#o.addressOf(node);
+  }
+
+  linkChanged(node: NodeId, state: PeerSync["link"], reason: string | undefined): void {
+    this.#o.onLink(node, state, reason);
+  }
+
+  acknowledge(node: NodeId, partition: number, vector: VersionVector): void {
+    const p = this.partition(partition);
+    const known = p.acks.get(node) ?? new VersionVector();
+    known.join(vector);
+    p.acks.set(node, known);
+    // Who knows more of my actor than I do saw what my memory or disk forgot (replication.md, path 1).
+    const actor = this.#o.pipeline.currentActor;
+    if (actor && vector.seq(actor) > p.state.vector.seq(actor) && this.#o.pipeline.depth === 0) {
+      this.world.log.error("actor.known-better-elsewhere", { peer: node, partition, actor });
+      this.#o.pipeline.renewActor();
+    }
+  }
+
+  unacknowledged(node: NodeId): number {
+    let entries = 0;
+    for (const { state, acks } of this.partitions)
+      for (const { actor, from, to } of state.vector.missingFrom(acks.get(node) ?? new VersionVector()))
+        if (nodeOfActor(actor) === this.node) entries += to - from;
+    return entries;
+  }
+
+  decodeEntries(bodies: readonly Uint8Array[]): Entry[] {
+    return bodies.map((body) => {
+      const entry = decodeEntry(body);
+      if (entry.bucket.length > 64 || entry.key.length > MAX_KEY_LENGTH || entry.bucket.includes("\0"))
+        throw new InputError("bad-entry", "an entry's bucket or key is out of bounds");
+      return entry;
+    });
+  }
+
+  receive(entries: readonly Entry[]): Promise<Received> {
+    return this.#o.pipeline.receive(entries);
+  }
+
+  isOwn(record: LogRecord): boolean {
+    return nodeOfActor(record.actor) === this.node;
+  }
+
+  async catchUp(peer: OutgoingPeer, partition: number): Promise<void> {
+    await this.#o.catchUp.run(peer, partition);
+  }
+
+  async compareLeaves(peer: OutgoingPeer, partition: number, leaves: readonly number[]): Promise<void> {
+    await this.#o.repair.compareLeaves(peer, partition, leaves);
+  }
+
+  // ---- anti-entropy
+
+  syncHost(): SyncHost {
+    return {
+      partitions: this.partitions.length,
+      summary: () => this.#summary(),
+      hashes: () => this.#hashes(),
+      compare: (partition, vector, floor) => {
+        const mine = this.partition(partition).state.vector;
+        const theirs = VersionVector.decode(vector);
+        if (mine.reaches(theirs)) return "even";
+        return mine.reaches(VersionVector.decode(floor)) ? "behind" : "below-floor";
+      },
+      tree: (partition) => this.#tree(partition),
+    };
+  }
+
+  #tree(partition: number): LeafSums {
+    const { sums } = this.partition(partition);
+    return { leaves: sums.recordCounts.length, sumOf: (leaf) => sums.digestOf(leaf) };
+  }
+
+  #hashes(): Uint8Array {
+    return concatBytes(
+      this.partitions.flatMap(({ state, sums }) => [
+        this.world.sha256(state.vector.encode()).subarray(0, HASH_BYTES),
+        sums.total().subarray(0, HASH_BYTES),
+      ]),
+    );
+  }
+
+  #summary(): { vectors: Uint8Array; sums: Uint8Array } {
+    const vectors = concatBytes(this.partitions.map(({ state }) => this.world.sha256(state.vector.encode())));
+    return { vectors: this.world.sha256(vectors).slice(0, 16), sums: digestOfAll(this.partitions) };
+  }
+
+  #answerSync(message: SyncMessage): SyncMessage {
+    const host = {
+      ...this.syncHost(),
+      vectorOf: (partition: number) => {
+        const { vector, floor } = this.partition(partition).state;
+        return { vector: vector.encode(), floor: floor.encode() };
+      },
+    };
+    const answer = answerSync(host, message, (partition, level, index) =>
+      childSums(this.#tree(partition), level, index),
+    );
+    if (!answer) throw new InputError("bad-sync", "this message asks nothing");
+    return answer;
+  }
+}
+
+/** The sum over all partitions: equal on all owners when they have converged. */
+export function digestOfAll(partitions: readonly Partition[]): Uint8Array {
+  const sum = new Uint32Array(4);
+  for (const { sums } of partitions) addDigest(sum, 0, sums.total());
+  return readSum(sum, 0);
+}

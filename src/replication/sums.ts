@@ -1,0 +1,91 @@
+import type { Digest } from "../../crdt/index.ts";
+import { addDigest, readSum } from "../../crdt/index.ts";
+import { assert } from "../kernel/assert.ts";
+import { Reader, Writer } from "../kernel/bytes.ts";
+
+/** A partition's digest sums per leaf: derived state, kept by difference as transactions commit, saved now and then
+ *  with the log position that they include (architecture.md, Storage). Never rebuilt from rows without comparing with
+ *  a peer: that would bless a loss. */
+export class PartitionSums {
+  /** What peers compare: live dots. Four lanes a leaf. */
+  readonly digests: Uint32Array;
+  /** What the leaf check counts: stubs too. */
+  readonly inventories: Uint32Array;
+  /** Rows with live dots, per leaf. */
+  readonly recordCounts: Int32Array;
+  /** The log position up to which the saved form includes changes. */
+  savedPos = 0;
+  changedSinceSave = 0;
+
+  constructor(leaves: number) {
+    this.digests = new Uint32Array(4 * leaves);
+    this.inventories = new Uint32Array(4 * leaves);
+    this.recordCounts = new Int32Array(leaves);
+  }
+
+  get records(): number {
+    let total = 0;
+    for (const count of this.recordCounts) total += count;
+    return total;
+  }
+
+  /** A leaf that was healed starts over: its sums are those of the rows that are added next. */
+  clearLeaf(leaf: number): void {
+    this.digests.fill(0, 4 * leaf, 4 * leaf + 4);
+    this.inventories.fill(0, 4 * leaf, 4 * leaf + 4);
+    this.recordCounts[leaf] = 0;
+  }
+
+  add(leaf: number, digestDelta: Digest, inventoryDelta: Digest, recordDelta: number): void {
+    addDigest(this.digests, 4 * leaf, digestDelta);
+    addDigest(this.inventories, 4 * leaf, inventoryDelta);
+    this.recordCounts[leaf] = (this.recordCounts[leaf] ?? 0) + recordDelta;
+    this.changedSinceSave += 1;
+  }
+
+  digestOf(leaf: number): Digest {
+    return readSum(this.digests, 4 * leaf);
+  }
+
+  inventoryOf(leaf: number): Digest {
+    return readSum(this.inventories, 4 * leaf);
+  }
+
+  /** The sum of all its leaves' digests. */
+  total(): Digest {
+    const sum = new Uint32Array(4);
+    for (let leaf = 0; leaf < this.digests.length / 4; leaf++) addDigest(sum, 0, this.digestOf(leaf));
+    return readSum(sum, 0);
+  }
+
+  encode(): Uint8Array {
+    const out = new Writer().uint(this.digests.length);
+    for (const lane of this.digests) u32(out, lane);
+    for (const lane of this.inventories) u32(out, lane);
+    for (const count of this.recordCounts) u32(out, count >>> 0);
+    return out.finish();
+  }
+
+  static decode(bytes: Uint8Array, leaves: number): PartitionSums {
+    const input = new Reader(bytes);
+    const sums = new PartitionSums(leaves);
+    assert(input.uint() === 4 * leaves, "saved sums have the layout of this cluster");
+    const lanes = input.raw(36 * leaves);
+    const view = new DataView(lanes.buffer, lanes.byteOffset);
+    input.end();
+    for (let i = 0; i < 4 * leaves; i++) {
+      sums.digests[i] = view.getUint32(4 * i, true);
+      sums.inventories[i] = view.getUint32(4 * (4 * leaves + i), true);
+    }
+    for (let leaf = 0; leaf < leaves; leaf++) sums.recordCounts[leaf] = view.getInt32(4 * (8 * leaves + leaf), true);
+    return sums;
+  }
+}
+
+function u32(out: Writer, value: number): void {
+  out
+    .u8(value & 255)
+    .u8((value >>> 8) & 255)
+    .u8((value >>> 16) & 255)
+    .u8(value >>> 24);
+}
