@@ -51,6 +51,7 @@ export const LAYOUT: Layout = { partitionBits: 6, leafBits: 10 };
 
 const SAVE_INTERVAL_MS = 30_000;
 const HEAL_TIMEOUT_MS = 3_000;
+const HEAL_RETRY_MS = 100;
 const SCAN_BYTES = 2 ** 20;
 
 /** A node's copy of the data: takes writes, receives what peers bring through one door, and looks after its rows. */
@@ -230,14 +231,14 @@ export class Replica implements ReplicaApi {
   /** A bad checksum damages the whole leaf; it heals from a peer at once (data.md, SQLite). */
   async #healForRead(partition: number, leaf: number): Promise<void> {
     if (!this.#partition(partition).damaged.has(leaf)) this.#repair.quarantine(partition, leaf);
-    const { timers } = this.#o.world;
-    await new Promise<void>((resolve) => {
-      const timer = timers.after(HEAL_TIMEOUT_MS, resolve);
-      void this.heal(partition, [leaf]).then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
+    const { timers, clock } = this.#o.world;
+    const untilMs = clock.monotonicMs() + HEAL_TIMEOUT_MS;
+    // Peers may be connecting just now, or be ahead of us by entries that are under way: ask again for a while.
+    while (this.#partition(partition).damaged.has(leaf) && clock.monotonicMs() < untilMs) {
+      await this.heal(partition, [leaf]);
+      if (this.#partition(partition).damaged.has(leaf))
+        await new Promise<void>((resolve) => timers.after(HEAL_RETRY_MS, resolve));
+    }
   }
 
   /** Asks peer after peer until these leaves are sound again. Never rejects. */

@@ -1,5 +1,5 @@
 import type { Digest } from "../../crdt/index.ts";
-import { addDigest, readSum } from "../../crdt/index.ts";
+import { addDigest, digestDelta, NO_DIGEST, readSum } from "../../crdt/index.ts";
 import { assert } from "../kernel/assert.ts";
 import { Reader, Writer } from "../kernel/bytes.ts";
 
@@ -23,23 +23,26 @@ export class PartitionSums {
     this.recordCounts = new Int32Array(leaves);
   }
 
-  get records(): number {
-    let total = 0;
-    for (const count of this.recordCounts) total += count;
-    return total;
-  }
+  /** Rows with live dots in all leaves. */
+  records = 0;
+  /** The sum of all leaves' digests. */
+  readonly #total = new Uint32Array(4);
 
   /** A leaf that was healed starts over: its sums are those of the rows that are added next. */
   clearLeaf(leaf: number): void {
+    addDigest(this.#total, 0, digestDelta(this.digestOf(leaf), NO_DIGEST));
+    this.records -= this.recordCounts[leaf] ?? 0;
     this.digests.fill(0, 4 * leaf, 4 * leaf + 4);
     this.inventories.fill(0, 4 * leaf, 4 * leaf + 4);
     this.recordCounts[leaf] = 0;
   }
 
-  add(leaf: number, digestDelta: Digest, inventoryDelta: Digest, recordDelta: number): void {
-    addDigest(this.digests, 4 * leaf, digestDelta);
-    addDigest(this.inventories, 4 * leaf, inventoryDelta);
+  add(leaf: number, digestChange: Digest, inventoryChange: Digest, recordDelta: number): void {
+    addDigest(this.#total, 0, digestChange);
+    addDigest(this.digests, 4 * leaf, digestChange);
+    addDigest(this.inventories, 4 * leaf, inventoryChange);
     this.recordCounts[leaf] = (this.recordCounts[leaf] ?? 0) + recordDelta;
+    this.records += recordDelta;
     this.changedSinceSave += 1;
   }
 
@@ -53,9 +56,7 @@ export class PartitionSums {
 
   /** The sum of all its leaves' digests. */
   total(): Digest {
-    const sum = new Uint32Array(4);
-    for (let leaf = 0; leaf < this.digests.length / 4; leaf++) addDigest(sum, 0, this.digestOf(leaf));
-    return readSum(sum, 0);
+    return readSum(this.#total, 0);
   }
 
   encode(): Uint8Array {
@@ -77,7 +78,12 @@ export class PartitionSums {
       sums.digests[i] = view.getUint32(4 * i, true);
       sums.inventories[i] = view.getUint32(4 * (4 * leaves + i), true);
     }
-    for (let leaf = 0; leaf < leaves; leaf++) sums.recordCounts[leaf] = view.getInt32(4 * (8 * leaves + leaf), true);
+    for (let leaf = 0; leaf < leaves; leaf++) {
+      const records = view.getInt32(4 * (8 * leaves + leaf), true);
+      sums.recordCounts[leaf] = records;
+      sums.records += records;
+      addDigest(sums.#total, 0, sums.digestOf(leaf));
+    }
     return sums;
   }
 }
