@@ -20,7 +20,18 @@ export interface Conflict {
 
 /** All conflicts of a row, in order of their paths. A fact of the row: equal on every node with equal rows. */
 export function conflictsOf(row: Row): Conflict[] {
-  return row.cells.size < 2 ? [] : conflictsAt([...row.cells.values()], []);
+  return row.cells.size < 2 || isPlainMap(row) ? [] : conflictsAt([...row.cells.values()], []);
+}
+
+/** One cell for each of its fields and nothing else: the most common map, and never in conflict. */
+function isPlainMap({ cells }: Row): boolean {
+  const fields = new Set<string>();
+  for (const { path } of cells.values()) {
+    const [field] = path;
+    if (path.length !== 1 || field === undefined || fields.has(field)) return false;
+    fields.add(field);
+  }
+  return true;
 }
 
 function conflictsAt(cells: readonly Cell[], path: readonly string[]): Conflict[] {

@@ -20,8 +20,23 @@ export function fromUtf8(bytes: Uint8Array): string {
 
 /** True when the text encodes to UTF-8 and back unchanged (no lone surrogates). */
 export function isWellFormed(text: string): boolean {
-  // A lone surrogate is the only way in which a JavaScript string is not Unicode.
-  return !/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/.test(text);
+  return text.isWellFormed();
+}
+
+/** How many bytes `utf8(text)` has. */
+export function utf8Length(text: string): number {
+  let length = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x80) continue;
+    length += unit < 0x800 ? 1 : 2;
+    // A pair of surrogates is two units and four bytes.
+    if (unit >= 0xd800 && unit < 0xdc00 && i + 1 < text.length) {
+      const next = text.charCodeAt(i + 1);
+      if (next >= 0xdc00 && next < 0xe000) i += 1;
+    }
+  }
+  return length;
 }
 
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
@@ -101,13 +116,22 @@ export function fromBase64Url(text: string): Uint8Array {
   return out;
 }
 
-/** Appends canonical binary: unsigned LEB128 integers in their shortest form, length-prefixed bytes. */
+// Rows and entries are small and many: their buffers are used again. Larger ones are left to the collector.
+const spareBuffers: Uint8Array[] = [];
+const SPARE_BUFFERS = 8;
+const SPARE_BYTES = 65_536;
+/** Text up to this long is copied here rather than by the encoder, whose calls cost more than short texts do. */
+const SHORT_TEXT = 64;
+
+/** Appends canonical binary: unsigned LEB128 integers in their shortest form, length-prefixed bytes. Used once: after
+ *  `finish` it writes no more. */
 export class Writer {
-  #bytes = new Uint8Array(256);
+  #bytes: Uint8Array = spareBuffers.pop() ?? new Uint8Array(1024);
   #length = 0;
 
   #reserve(more: number): void {
     if (this.#length + more <= this.#bytes.length) return;
+    assert(this.#bytes.length > 0, "a Writer writes no more after finish");
     const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + more));
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
@@ -157,11 +181,25 @@ export class Writer {
   }
 
   text(text: string): this {
-    return this.bytes(utf8(text));
+    if (text.length > SHORT_TEXT) return this.bytes(utf8(text));
+    const start = this.#length;
+    this.uint(text.length).#reserve(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit >= 128) {
+        this.#length = start;
+        return this.bytes(utf8(text));
+      }
+      this.#bytes[this.#length++] = unit;
+    }
+    return this;
   }
 
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    const done = this.#bytes.slice(0, this.#length);
+    if (this.#bytes.length <= SPARE_BYTES && spareBuffers.length < SPARE_BUFFERS) spareBuffers.push(this.#bytes);
+    this.#bytes = EMPTY_BYTES;
+    return done;
   }
 }
 
@@ -236,7 +274,17 @@ export class Reader {
   }
 
   text(): string {
-    return fromUtf8(this.bytes());
+    const length = this.uint();
+    if (length > this.left) this.#fail();
+    if (length > SHORT_TEXT) return fromUtf8(this.raw(length));
+    let text = "";
+    for (let i = this.#at; i < this.#at + length; i++) {
+      const byte = this.#bytes[i] as number;
+      if (byte >= 128) return fromUtf8(this.raw(length));
+      text += String.fromCharCode(byte);
+    }
+    this.#at += length;
+    return text;
   }
 
   end(): void {

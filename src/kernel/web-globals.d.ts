@@ -6,3 +6,8 @@ declare class TextDecoder {
   constructor(label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean });
   decode(bytes: Uint8Array): string;
 }
+
+// Node 20 has it; the library of es2023 does not say so.
+interface String {
+  isWellFormed(): boolean;
+}

@@ -2,7 +2,7 @@ import type { Op, Row } from "../../crdt/index.ts";
 import { MAX_DEPTH, register, samePath } from "../../crdt/index.ts";
 import type { Limits } from "../config/types.ts";
 import { InputError } from "../kernel/assert.ts";
-import { isWellFormed, utf8 } from "../kernel/bytes.ts";
+import { isWellFormed, utf8Length } from "../kernel/bytes.ts";
 import type { WriteRequest } from "./api.ts";
 
 const BUCKET = /^[a-z0-9._-]{1,64}$/;
@@ -28,7 +28,7 @@ export function checkKey(bucket: string, key: string, limits: Limits): void {
     );
   if (!isWellFormed(key))
     throw new InputError("bad-key", "a key must be valid Unicode: it holds half of a surrogate pair");
-  const keyBytes = utf8(key).length;
+  const keyBytes = utf8Length(key);
   if (keyBytes < 1) throw new InputError("bad-key", "a key has at least one byte");
   if (keyBytes > limits.keyBytes)
     throw new InputError("key-too-large", `key is ${keyBytes} bytes; the limit is ${limits.keyBytes} (limits.key)`);
@@ -39,7 +39,7 @@ function checkOp(op: Op, limits: Limits): void {
     throw new InputError("too-deep", `maps nest at most ${MAX_DEPTH} deep; this path has ${op.path.length} fields`);
   for (const field of op.path) {
     if (!isWellFormed(field)) throw new InputError("bad-field", "a field's name must be valid Unicode");
-    checkSize("field name", utf8(field).length, limits.keyBytes, "limits.key", "field-too-large");
+    checkSize("field name", utf8Length(field), limits.keyBytes, "limits.key", "field-too-large");
   }
   if ("removeAll" in op) return;
   if (op.slot.op === "assign")

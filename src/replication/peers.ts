@@ -74,6 +74,11 @@ export class Peers implements PeerHost {
     this.incoming.stop();
   }
 
+  /** Gossip heard of a node (again): no need to wait for the next try. */
+  seen(node: NodeId): void {
+    this.outgoing.find((peer) => peer.node === node)?.dialNow();
+  }
+
   /** After a commit: whatever is new and ours goes out. */
   pump(): void {
     for (const peer of this.outgoing) peer.outbox.pump();
@@ -129,7 +134,7 @@ export class Peers implements PeerHost {
     p.acks.set(node, known);
     // Who knows more of my actor than I do saw what my memory or disk forgot (replication.md, path 1).
     const actor = this.#o.pipeline.currentActor;
-    if (actor && vector.seq(actor) > p.state.vector.seq(actor) && this.#o.pipeline.depth === 0) {
+    if (actor && vector.seq(actor) > p.state.vector.seq(actor)) {
       this.world.log.error("actor.known-better-elsewhere", { peer: node, partition, actor });
       this.#o.pipeline.renewActor();
     }

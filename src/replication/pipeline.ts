@@ -243,7 +243,7 @@ export class Pipeline {
         const entry = batch.write(id, request, this.actor, (last) => this.#stamp(last, request));
         const working = batch.rowOf(id);
         const vector = batch.states.get(working.partition)?.vector ?? this.partition(working.partition).state.vector;
-        return { working, entry, row: working.row, vector: vector.copy() };
+        return { working, entry, row: working.row, vector };
       } catch (error) {
         if (error instanceof InputError || error instanceof Unavailable) return error;
         throw error;

@@ -156,6 +156,7 @@ export class Repair {
     for (const [id, { key }] of theirs.rows) keys.set(id, key);
     for (const [id, key] of keys) {
       const place = pipeline.place(key);
+      if (!leaves.includes(place.leaf)) throw new InputError("bad-frame", "a row of a leaf that was not asked for");
       const held = mine.get(id);
       batch.addRow(id, place, held?.row ?? EMPTY_ROW, held?.bytes ?? 0);
       const working = batch.rowOf(id);

@@ -152,6 +152,11 @@ export class Replica implements ReplicaApi {
     this.#peers.incoming.accept(stream);
   }
 
+  /** Gossip heard of a node, for the first time or again. */
+  seen(node: NodeId): void {
+    this.#peers.seen(node);
+  }
+
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -453,6 +458,7 @@ export class Replica implements ReplicaApi {
   async #tend(): Promise<void> {
     try {
       await this.#retention.run();
+      for (const { id, damaged } of this.#partitions) if (damaged.size > 0) await this.heal(id, [...damaged.keys()]);
       if (this.#partitions.some(({ sums }) => sums.changedSinceSave > 0))
         await this.#pipeline.alone(() => this.#save());
     } catch (error) {

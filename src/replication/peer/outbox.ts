@@ -10,6 +10,8 @@ import { LinkError } from "./link.ts";
 
 /** Bytes sent and not yet answered. More: a longer link stays full; less: a slow peer holds less memory here. */
 const WINDOW_BYTES = 4 * 2 ** 20;
+/** Frames likewise: while the peer is busy, what is written meanwhile gathers into larger ones. */
+const WINDOW_FRAMES = 32;
 const FRAME_BYTES = 512 * 2 ** 10;
 const FRAME_RECORDS = 512;
 /** A peer that is busy applying answers late; one that is gone closes its link much earlier. */
@@ -26,6 +28,7 @@ export class Outbox {
   /** Per partition: what the peer has, or will have when what is under way arrives. */
   #sent: VersionVector[] = [];
   #inFlightBytes = 0;
+  #inFlightFrames = 0;
   #pumping = false;
   #again = false;
   #generation = 0;
@@ -43,6 +46,7 @@ export class Outbox {
     this.#generation += 1;
     this.#sent = vectors.map((vector) => vector.copy());
     this.#inFlightBytes = 0;
+    this.#inFlightFrames = 0;
     this.stalled = false;
     const generation = this.#generation;
     void this.#findCursor().then((cursor) => {
@@ -93,7 +97,7 @@ export class Outbox {
 
   async #run(): Promise<void> {
     const generation = this.#generation;
-    while (this.#link && this.#inFlightBytes < WINDOW_BYTES && this.#cursor < this.#host.tail.lastPos) {
+    while (this.#hasRoom() && this.#cursor < this.#host.tail.lastPos) {
       const { tail, store } = this.#host;
       const records =
         tail.after(this.#cursor, FRAME_RECORDS) ?? (await store.readLog(this.#cursor, FRAME_RECORDS, FRAME_BYTES));
@@ -109,8 +113,12 @@ export class Outbox {
         chosen.push(record);
         bytes += record.body.length;
       }
-      if (chosen.length > 0) this.#send(this.#link, chosen, bytes);
+      if (chosen.length > 0 && this.#link) this.#send(this.#link, chosen, bytes);
     }
+  }
+
+  #hasRoom(): boolean {
+    return this.#link !== null && this.#inFlightBytes < WINDOW_BYTES && this.#inFlightFrames < WINDOW_FRAMES;
   }
 
   #isNext(record: LogRecord): boolean {
@@ -127,11 +135,13 @@ export class Outbox {
   #send(link: Link, records: readonly LogRecord[], bytes: number): void {
     const generation = this.#generation;
     this.#inFlightBytes += bytes;
+    this.#inFlightFrames += 1;
     const entries = records.map(({ body }) => body);
     link.request("entries", { entries }, PUSH_TIMEOUT_MS).then(
       (answer) => {
         if (generation !== this.#generation) return;
         this.#inFlightBytes -= bytes;
+        this.#inFlightFrames -= 1;
         this.#onAnswer(records, answer);
         this.pump();
       },

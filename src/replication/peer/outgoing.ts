@@ -23,9 +23,11 @@ import type { PeerHost } from "./host.ts";
 import { Link, LinkError } from "./link.ts";
 import { Outbox } from "./outbox.ts";
 
-const DIAL_TIMEOUT_MS = 3_000;
+const DIAL_TIMEOUT_MS = 2_000;
 const FIRST_RETRY_MS = 200;
-const MAX_RETRY_MS = 5_000;
+/** Longer: a healed cut is used later; shorter: a dead peer costs more connection attempts. */
+const MAX_RETRY_MS = 1_500;
+const REFUSED_RETRY_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 
 /** Everything this node does towards one peer: dials it for ever, pushes its own entries, and asks it, round after
@@ -83,6 +85,15 @@ export class OutgoingPeer {
   }
 
   // ---- the links
+
+  /** It was heard of just now: try at once if we are waiting to try again. */
+  dialNow(): void {
+    if (!this.#timer || this.#delta || this.#stopped) return;
+    this.#timer.cancel();
+    this.#timer = null;
+    this.#retryMs = FIRST_RETRY_MS;
+    void this.#dial();
+  }
 
   async #dial(): Promise<void> {
     const address = this.#host.addressOf(this.node);
@@ -156,9 +167,13 @@ export class OutgoingPeer {
     this.#syncTimer?.cancel();
     if (this.#stopped) return;
     this.#setState(state, reason);
-    this.#retryMs = state === "refused" ? MAX_RETRY_MS : Math.min(MAX_RETRY_MS, this.#retryMs * 1.6);
+    this.#retryMs = state === "refused" ? REFUSED_RETRY_MS : Math.min(MAX_RETRY_MS, this.#retryMs * 1.6);
     const jitterMs = this.#world.rng.below(Math.ceil(this.#retryMs / 2));
-    this.#timer = this.#world.timers.after(this.#retryMs + jitterMs, () => void this.#dial());
+    this.#timer?.cancel();
+    this.#timer = this.#world.timers.after(this.#retryMs + jitterMs, () => {
+      this.#timer = null;
+      void this.#dial();
+    });
   }
 
   #setState(state: PeerSync["link"], reason?: string): void {

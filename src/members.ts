@@ -1,0 +1,96 @@
+import type { GossipHost, MemberEvent } from "../gossip/drivers/gossip-host.ts";
+import type { Config } from "./config/types.ts";
+import type { MemberEvents, MemberView } from "./http/deps.ts";
+import type { ActorId, NodeId, Region } from "./kernel/ids.ts";
+import type { Address, Listener, World } from "./world/world.ts";
+import { formatAddress, parseAddress } from "./world/world.ts";
+
+/** What this node says of itself in gossip, at most 512 bytes (gossip.md): where it is and how to reach it. */
+export function metaOf(config: Config, actor: ActorId, at: { client: Listener; peer: Listener }): Map<string, string> {
+  const advertised = ({ advertise }: { advertise: Address }, { local }: Listener): string =>
+    formatAddress(advertise.port === 0 ? { host: advertise.host, port: local.port } : advertise);
+  return new Map([
+    ["id", config.node.id],
+    ["actor", actor],
+    ["region", config.node.region],
+    ["zone", config.node.zone],
+    ["client", advertised(config.client, at.client)],
+    ["peer", advertised(config.peer, at.peer)],
+    ["proto", "1-1"],
+  ]);
+}
+
+/** Where gossip says a node's peer port is, if it counts it as alive. */
+export function peerAddressOf(gossip: GossipHost, node: NodeId): Address | null {
+  const member = gossip.member(node);
+  const text = member?.meta.get("peer");
+  return member && text !== undefined && member.state !== "left" ? parseAddress(text) : null;
+}
+
+/** Which region an address is in, as far as configuration and gossip ever told: for the development network shaper. */
+export class Regions {
+  readonly #regions = new Map<string, string>();
+
+  constructor(config: Config) {
+    for (const { region, peer } of config.cluster.owners) if (peer) this.#regions.set(formatAddress(peer), region);
+  }
+
+  of(address: Address): string | undefined {
+    return this.#regions.get(formatAddress(address));
+  }
+
+  learn(view: MemberView): void {
+    for (const text of [view.gossipAddress, view.meta.get("peer")])
+      if (text !== undefined) this.#regions.set(text, view.region);
+  }
+}
+
+/** The members as the HTTP API shows them, and who wants to hear of their changes. */
+export class Members implements MemberEvents {
+  readonly #gossip: () => GossipHost | null;
+  readonly #world: World;
+  readonly #regions: Regions;
+  readonly #listeners = new Set<(member: MemberView) => void>();
+
+  constructor(gossip: () => GossipHost | null, world: World, regions: Regions) {
+    this.#gossip = gossip;
+    this.#world = world;
+    this.#regions = regions;
+  }
+
+  views(): MemberView[] {
+    return (this.#gossip()?.members() ?? []).map((member) => this.#view(member));
+  }
+
+  #view(member: ReturnType<GossipHost["members"]>[number]): MemberView {
+    const ageMs = this.#world.clock.monotonicMs() - member.stateChangedMs;
+    const view: MemberView = {
+      id: member.name as NodeId,
+      region: (member.meta.get("region") ?? "unknown") as Region,
+      state: member.state,
+      incarnation: member.incarnation,
+      gossipAddress: formatAddress(member.address),
+      meta: member.meta,
+      rttMs: member.rttMs,
+      sinceMs: this.#world.clock.wallMs() - ageMs,
+    };
+    this.#regions.learn(view);
+    return view;
+  }
+
+  onEvent(event: MemberEvent): void {
+    const member = this.#gossip()?.member(event.name);
+    this.#world.log[event.kind === "member-dead" || event.kind === "conflict" ? "warn" : "info"](
+      `gossip.${event.kind}`,
+      { member: event.name },
+    );
+    if (!member) return;
+    const view = this.#view(member);
+    for (const listener of this.#listeners) listener(view);
+  }
+
+  subscribe(listener: (member: MemberView) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}

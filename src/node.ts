@@ -1,0 +1,120 @@
+import type { GossipHost } from "../gossip/drivers/gossip-host.ts";
+import { startGossip } from "../gossip/drivers/gossip-host.ts";
+import type { Config } from "./config/types.ts";
+import { makeApp } from "./http/app.ts";
+import type { NodeId } from "./kernel/ids.ts";
+import { Members, metaOf, peerAddressOf, Regions } from "./members.ts";
+import { Replica } from "./replication/replica.ts";
+import { shapeNetwork } from "./world/shaping.ts";
+import type { Address, World } from "./world/world.ts";
+import { formatAddress } from "./world/world.ts";
+
+export const VERSION = "0.1.0";
+
+export interface RunningNode {
+  readonly addresses: { readonly client: Address; readonly gossip: Address; readonly peer: Address };
+  /** For the simulator's checkers and for tests: the very parts that serve. */
+  readonly replica: Replica;
+  readonly gossip: GossipHost;
+  /** Resolves with a reason when the node had to stop by itself (storage failed, an impossible state). */
+  readonly failed: Promise<string>;
+  /** Leaves the pool, ends every connection, saves what a start would have to work out, and releases the disk. */
+  stop(): Promise<void>;
+}
+
+export interface NodeExtras {
+  /** How late the event loop was lately; only a real process can tell. */
+  readonly loopDelayMs?: () => { readonly p50: number; readonly p99: number; readonly max: number };
+}
+
+/** The one place where the parts meet: (configuration, world) → node. The simulator runs this very function. */
+export async function startNode(config: Config, outerWorld: World, extras: NodeExtras = {}): Promise<RunningNode> {
+  const store = await outerWorld.disk.openStore(config.node.dataDir);
+  const regions = new Regions(config);
+  const shaped = config.dev
+    ? shapeNetwork(outerWorld.network, {
+        self: config.node.region,
+        timers: outerWorld.timers,
+        rng: outerWorld.rng.fork(),
+        regionOf: (address) => regions.of(address),
+      })
+    : undefined;
+  const world: World = { ...outerWorld, network: shaped?.network ?? outerWorld.network };
+  let fail: (reason: string) => void = () => {};
+  const failed = new Promise<string>((resolve) => {
+    fail = resolve;
+  });
+  const closers: (() => Promise<void> | void)[] = [() => store.close()];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    let gossip: GossipHost | null = null;
+    const replica = await Replica.open({
+      config,
+      world,
+      store,
+      gossipedAddress: (node) => (gossip ? peerAddressOf(gossip, node) : null),
+      attribute: (stream, region) => shaped?.attribute(stream, region),
+      onFailure: fail,
+    });
+    closers.push(() => replica.stop());
+    const peer = await world.network.listen(config.peer.bind, (stream) => replica.accept(stream));
+    closers.push(() => peer.close());
+    const members = new Members(() => gossip, world, regions);
+    const app = makeApp({
+      config,
+      replica,
+      world,
+      members: () => members.views(),
+      gossipRejects: () => gossip?.rejects() ?? new Map(),
+      events: members,
+      version: VERSION,
+      ...(shaped && { network: shaped }),
+      ...(extras.loopDelayMs && { loopDelayMs: extras.loopDelayMs }),
+    });
+    const { requestTimeoutMs, headerBytes, connections } = config.limits;
+    const client = await world.network.serveHttp(config.client.bind, (request) => app.fetch(request), {
+      requestTimeoutMs,
+      headerBytes,
+      connections,
+    });
+    closers.push(() => client.close());
+    gossip = await startGossip({
+      world,
+      config: {
+        name: config.node.id,
+        bind: config.gossip.bind,
+        ...(config.gossip.advertise.port !== 0 && { advertise: config.gossip.advertise }),
+        label: config.gossip.label,
+        profile: config.gossip.profile,
+        seeds: config.cluster.seeds,
+      },
+      meta: metaOf(config, replica.actor(), { client, peer }),
+      onEvent: (event) => {
+        members.onEvent(event);
+        if (event.kind === "member-up" || event.kind === "member-update" || event.kind === "refuted")
+          replica.seen(event.name as NodeId);
+        if (event.kind === "conflict" && event.role === "second")
+          fail(`another living node is called ${event.name}: give each node a node.id of its own`);
+      },
+    });
+    const started = gossip;
+    closers.push(() => started.close());
+    replica.start();
+    const addresses = { client: client.local, gossip: started.local, peer: peer.local };
+    world.log.info("node.started", {
+      client: formatAddress(client.local),
+      gossip: formatAddress(started.local),
+      peer: formatAddress(peer.local),
+    });
+    const stop = async (): Promise<void> => {
+      await started.leave();
+      await closeAll();
+    };
+    return { addresses, replica, gossip: started, failed, stop };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
