@@ -1,4 +1,4 @@
-import type { GossipHost } from "../gossip/drivers/gossip-host.ts";
+import type { GossipConfig, GossipHost } from "../gossip/drivers/gossip-host.ts";
 import { startGossip } from "../gossip/drivers/gossip-host.ts";
 import type { Config } from "./config/types.ts";
 import { makeApp } from "./http/app.ts";
@@ -82,14 +82,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
     closers.push(() => client.close());
     gossip = await startGossip({
       world,
-      config: {
-        name: config.node.id,
-        bind: config.gossip.bind,
-        ...(config.gossip.advertise.port !== 0 && { advertise: config.gossip.advertise }),
-        label: config.gossip.label,
-        profile: config.gossip.profile,
-        seeds: config.cluster.seeds,
-      },
+      config: gossipConfig(config),
       meta: metaOf(config, replica.actor(), { client, peer }),
       onEvent: (event) => {
         members.onEvent(event);
@@ -117,4 +110,15 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
     await closeAll();
     throw error;
   }
+}
+
+function gossipConfig({ node, gossip, cluster }: Config): GossipConfig {
+  return {
+    name: node.id,
+    bind: gossip.bind,
+    ...(gossip.advertise.port !== 0 && { advertise: gossip.advertise }),
+    label: gossip.label,
+    profile: gossip.profile,
+    seeds: cluster.seeds,
+  };
 }

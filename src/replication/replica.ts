@@ -1,15 +1,13 @@
 import type { Layout, Row } from "../../crdt/index.ts";
-import { decodeEntry, decodeRow, hashKey, slotOf, VersionVector } from "../../crdt/index.ts";
-import type { Config } from "../config/types.ts";
 import { isConflict } from "../conflicts/conflict.ts";
 import { present } from "../kernel/assert.ts";
-import { equalBytes, toHex } from "../kernel/bytes.ts";
+import { toHex } from "../kernel/bytes.ts";
 import type { ActorId, NodeId, Region } from "../kernel/ids.ts";
 import { nodeOfActor } from "../kernel/ids.ts";
-import type { ConflictRange, JournalRecord, KeyRange, RowKey, RowRead, Store } from "../storage/store.ts";
+import type { ConflictRange, JournalRecord, KeyRange, RowKey, StoreState } from "../storage/store.ts";
 import { commitOf } from "../storage/store.ts";
-import type { Address, Stream, Timer, World } from "../world/world.ts";
-import { checkKey, checkRequest } from "./admission.ts";
+import type { Stream, Timer } from "../world/world.ts";
+import { checkRequest } from "./admission.ts";
 import type {
   Deletion,
   PartitionSeen,
@@ -23,36 +21,25 @@ import type {
   WriteResult,
 } from "./api.ts";
 import { Unavailable } from "./api.ts";
-import { CatchUp } from "./catch-up.ts";
+import type { CatchUp } from "./catch-up.ts";
 import type { Partition } from "./partitions.ts";
 import { loadPartitions } from "./partitions.ts";
-import { digestOfAll, Peers } from "./peers.ts";
-import type { Accepted, Published } from "./pipeline.ts";
-import { Pipeline } from "./pipeline.ts";
+import type { ReplicaOptions } from "./parts.ts";
+import { makeParts } from "./parts.ts";
+import type { Peers } from "./peers.ts";
+import { digestOfAll } from "./peers.ts";
+import type { Accepted, Pipeline, Published } from "./pipeline.ts";
 import { Readiness } from "./readiness.ts";
-import { Repair } from "./repair.ts";
+import type { Reading } from "./reading.ts";
+import type { Repair } from "./repair.ts";
 import { RepairRun } from "./repair-run.ts";
-import { Retention } from "./retention.ts";
-import { Waiting } from "./waiting.ts";
-
-export interface ReplicaOptions {
-  readonly config: Config;
-  readonly world: World;
-  readonly store: Store;
-  /** The newest gossiped peer address of a node. */
-  readonly gossipedAddress: (node: NodeId) => Address | null;
-  readonly attribute: (stream: Stream, region: string) => void;
-  /** Storage failed or a state was impossible: the process must stop (I13). */
-  readonly onFailure: (reason: string) => void;
-}
+import type { Retention } from "./retention.ts";
+import type { Waiting } from "./waiting.ts";
 
 /** 64 partitions of 1,024 leaves: 65,536 leaves a node (replication.md, path 2). */
 export const LAYOUT: Layout = { partitionBits: 6, leafBits: 10 };
 
 const SAVE_INTERVAL_MS = 30_000;
-const HEAL_TIMEOUT_MS = 3_000;
-const HEAL_RETRY_MS = 100;
-const SCAN_BYTES = 2 ** 20;
 
 /** A node's copy of the data: takes writes, receives what peers bring through one door, and looks after its rows. */
 export class Replica implements ReplicaApi {
@@ -64,6 +51,7 @@ export class Replica implements ReplicaApi {
   readonly #pipeline: Pipeline;
   readonly #waiting: Waiting;
   readonly #repair: Repair;
+  readonly #reading: Reading;
   readonly #catchUp: CatchUp;
   readonly #retention: Retention;
   readonly #readiness: Readiness;
@@ -79,66 +67,27 @@ export class Replica implements ReplicaApi {
     return new Replica(options, partitions, saved);
   }
 
-  private constructor(
-    options: ReplicaOptions,
-    partitions: readonly Partition[],
-    saved: Awaited<ReturnType<Store["load"]>>,
-  ) {
-    const { config, world, store } = options;
+  private constructor(options: ReplicaOptions, partitions: readonly Partition[], saved: StoreState) {
     this.#o = options;
-    this.node = config.node.id;
-    this.region = config.node.region;
+    this.node = options.config.node.id;
+    this.region = options.config.node.region;
     this.#partitions = partitions;
-    const { salt, owners } = config.cluster;
-    const context = {
-      partitions,
-      sha256: world.sha256,
-      salt,
-      layout: LAYOUT,
-      limits: config.limits,
-      maxDriftMs: config.clock.maxDriftMs,
-    };
-    this.#pipeline = new Pipeline({
-      ...context,
-      node: this.node,
-      store,
-      world,
-      saved,
+    const parts = makeParts(options, LAYOUT, partitions, saved, {
       onCommit: (published) => this.#onCommit(published),
       onFailure: (reason) => this.#onFailure(reason),
-      onDamage: (partition, leaf) => this.#onBadRow(partition, leaf),
-    });
-    this.#waiting = new Waiting(world, (partition) => this.#partition(partition).state.vector);
-    const repairOptions = {
-      ...context,
-      world,
-      store,
-      pipeline: this.#pipeline,
-      onDamage: (partition: number, leaf: number, healed: boolean) =>
-        this.#emit({ kind: "damage", partition, leaf, healed }),
-      reached: async (partition: number, vector: VersionVector, timeoutMs: number) =>
-        (await this.#waiting.wait([{ partition, vector }], timeoutMs)).length === 0,
-    };
-    this.#repair = new Repair(repairOptions);
-    this.#catchUp = new CatchUp(repairOptions, this.#repair);
-    const others = owners.map(({ id }) => id).filter((id) => id !== this.node);
-    const { historyMs, logMaxBytes } = config.replication;
-    this.#retention = new Retention({ ...repairOptions, historyMs, logMaxBytes, others }, this.#repair);
-    this.#peers = new Peers({
-      config,
-      world,
-      store,
-      partitions,
-      partitionBits: LAYOUT.partitionBits,
-      pipeline: this.#pipeline,
-      repair: this.#repair,
-      catchUp: this.#catchUp,
-      addressOf: (node) => options.gossipedAddress(node) ?? owners.find(({ id }) => id === node)?.peer ?? null,
-      attribute: options.attribute,
+      onBadRow: (partition, leaf) => this.#onBadRow(partition, leaf),
+      onDamage: (partition, leaf, healed) => this.#emit({ kind: "damage", partition, leaf, healed }),
       onLink: (peer, state, reason) => this.#onLink(peer, state, reason),
       startRepair: () => void this.repair(),
     });
-    this.#readiness = new Readiness(world, this.#peers.outgoing, partitions);
+    this.#pipeline = parts.pipeline;
+    this.#waiting = parts.waiting;
+    this.#repair = parts.repair;
+    this.#catchUp = parts.catchUp;
+    this.#retention = parts.retention;
+    this.#reading = parts.reading;
+    this.#peers = parts.peers;
+    this.#readiness = new Readiness(options.world, parts.peers.outgoing, partitions);
   }
 
   start(): void {
@@ -216,99 +165,36 @@ export class Replica implements ReplicaApi {
 
   // ---- reading
 
-  async read(key: RowKey): Promise<ReadResult> {
-    checkKey(key.bucket, key.key, this.#o.config.limits);
-    const { partition, keyHash, leaf } = this.#pipeline.place(key);
-    const contextVector = this.#partition(partition).state.vector;
-    let row = await this.#pipeline.read(key);
-    if (row === null) {
-      await this.#healForRead(partition, leaf);
-      row = await this.#pipeline.read(key);
-    }
-    if (row === null)
-      throw new Unavailable(
-        "damaged",
-        "this record's storage is damaged and no peer could heal it yet; try another node",
-      );
-    return { row, keyHash, partition, contextVector, sessionVector: this.#partition(partition).state.vector };
+  read(key: RowKey): Promise<ReadResult> {
+    return this.#reading.read(key);
   }
 
-  /** A bad checksum damages the whole leaf; it heals from a peer at once (data.md, SQLite). */
-  async #healForRead(partition: number, leaf: number): Promise<void> {
-    if (!this.#partition(partition).damaged.has(leaf)) this.#repair.quarantine(partition, leaf);
-    const { timers, clock } = this.#o.world;
-    const untilMs = clock.monotonicMs() + HEAL_TIMEOUT_MS;
-    // Peers may be connecting just now, or be ahead of us by entries that are under way: ask again for a while.
-    while (this.#partition(partition).damaged.has(leaf) && clock.monotonicMs() < untilMs) {
-      await this.heal(partition, [leaf]);
-      if (this.#partition(partition).damaged.has(leaf))
-        await new Promise<void>((resolve) => timers.after(HEAL_RETRY_MS, resolve));
-    }
+  scan(range: KeyRange): ReturnType<ReplicaApi["scan"]> {
+    return this.#reading.scan(range);
   }
 
-  /** Asks peer after peer until these leaves are sound again. Never rejects. */
-  async heal(partition: number, leaves: readonly number[]): Promise<void> {
-    for (const peer of this.#peers.outgoing) {
-      const left = leaves.filter((leaf) => this.#partition(partition).damaged.has(leaf));
-      if (left.length === 0) return;
-      await this.#repair.compareLeaves(peer, partition, left).catch((error: unknown) => {
-        this.#o.world.log.warn("repair.peer-failed", {
-          peer: peer.node,
-          partition,
-          reason: error instanceof Error ? error.message : String(error),
-        });
-      });
-    }
-  }
-
-  async scan(range: KeyRange): Promise<{ rows: (RowKey & ReadResult)[]; next: string | null }> {
-    const rows: (RowKey & ReadResult)[] = [];
-    let after = range.after;
-    while (rows.length < range.limit) {
-      const limit = range.limit - rows.length;
-      const reads = await this.#o.store.scanKeys({
-        ...range,
-        ...(after !== undefined && { after }),
-        limit,
-        maxBytes: Math.min(range.maxBytes, SCAN_BYTES),
-      });
-      const last = reads.at(-1);
-      if (!last) return { rows, next: null };
-      after = last.key;
-      for (const read of reads) {
-        const found = await this.#resolve(read);
-        if (found.row.cells.size > 0) rows.push(found);
-      }
-    }
-    return { rows, next: after ?? null };
-  }
-
-  async #resolve(read: RowRead): Promise<RowKey & ReadResult> {
-    const { bucket, key } = read;
-    if (read.body === null) return { bucket, key, ...(await this.read({ bucket, key })) };
-    const { partition, keyHash } = this.#pipeline.place(read);
-    const vector = this.#partition(partition).state.vector;
-    return {
-      bucket,
-      key,
-      row: decodeRow(read.body),
-      keyHash,
-      partition,
-      contextVector: new VersionVector(),
-      sessionVector: vector,
-    };
-  }
-
-  buckets(): Promise<{ bucket: string; rows: number }[]> {
+  buckets(): ReturnType<ReplicaApi["buckets"]> {
     return this.#o.store.buckets();
   }
 
-  async deletion(key: RowKey): Promise<Deletion | undefined> {
-    const body = await this.#o.store.readDeletion(key);
-    if (!body || body.length === 0) return undefined;
-    const { stamp, actor } = decodeEntry(body);
-    const { author, reason, hlc } = stamp;
-    return { author, node: nodeOfActor(actor), atMs: hlc.ms, ...(reason !== undefined && { reason }) };
+  deletion(key: RowKey): Promise<Deletion | undefined> {
+    return this.#reading.deletion(key);
+  }
+
+  conflicts(range: ConflictRange): Promise<(RowKey & ReadResult)[]> {
+    return this.#reading.conflicts(range);
+  }
+
+  countConflicts(): Promise<number> {
+    return this.#o.store.countConflicts();
+  }
+
+  findByHash(keyHash: Uint8Array): Promise<(RowKey & ReadResult) | undefined> {
+    return this.#reading.findByHash(keyHash);
+  }
+
+  journal(filter: { key?: RowKey; beforeSeq?: number; limit: number }): Promise<JournalRecord[]> {
+    return this.#o.store.readJournal(filter);
   }
 
   waitFor(seen: readonly PartitionSeen[], timeoutMs: number): Promise<PartitionSeen[]> {
@@ -316,29 +202,6 @@ export class Replica implements ReplicaApi {
       seen.filter(({ partition }) => partition < this.#partitions.length),
       timeoutMs,
     );
-  }
-
-  // ---- conflicts
-
-  async conflicts(range: ConflictRange): Promise<(RowKey & ReadResult)[]> {
-    return Promise.all((await this.#o.store.scanConflicts(range)).map((read) => this.#resolve(read)));
-  }
-
-  countConflicts(): Promise<number> {
-    return this.#o.store.countConflicts();
-  }
-
-  async findByHash(keyHash: Uint8Array): Promise<(RowKey & ReadResult) | undefined> {
-    const slot = slotOf(keyHash);
-    const { salt } = this.#o.config.cluster;
-    const read = (await this.#o.store.scanSlots(slot, slot + 1)).find(({ bucket, key }) =>
-      equalBytes(hashKey(this.#o.world.sha256, salt, bucket, key), keyHash),
-    );
-    return read ? this.#resolve(read) : undefined;
-  }
-
-  journal(filter: { key?: RowKey; beforeSeq?: number; limit: number }): Promise<JournalRecord[]> {
-    return this.#o.store.readJournal(filter);
   }
 
   // ---- looking after it
@@ -380,7 +243,7 @@ export class Replica implements ReplicaApi {
       partitions: this.#partitions,
       repair: this.#repair,
       peers: this.#peers.outgoing,
-      heal: (partition, leaves) => this.heal(partition, leaves),
+      heal: (partition, leaves) => this.#reading.heal(partition, leaves),
     });
     void this.#run.start();
     return this.#run.progress();
@@ -402,10 +265,6 @@ export class Replica implements ReplicaApi {
 
   #emit(event: ReplicaEvent): void {
     for (const listener of this.#listeners) listener(event);
-  }
-
-  #partition(id: number): Partition {
-    return present(this.#partitions[id], "a partition of the layout");
   }
 
   #onCommit({ log, rows }: Published): void {
@@ -434,7 +293,7 @@ export class Replica implements ReplicaApi {
   /** Found while a batch read rows: the mark is set before that batch goes on. */
   #onBadRow(partition: number, leaf: number): void {
     this.#repair.quarantine(partition, leaf);
-    this.#o.world.timers.soon(() => void this.heal(partition, [leaf]));
+    this.#o.world.timers.soon(() => void this.#reading.heal(partition, [leaf]));
   }
 
   #onLink(peer: NodeId, state: PeerSync["link"], reason: string | undefined): void {
@@ -458,7 +317,8 @@ export class Replica implements ReplicaApi {
   async #tend(): Promise<void> {
     try {
       await this.#retention.run();
-      for (const { id, damaged } of this.#partitions) if (damaged.size > 0) await this.heal(id, [...damaged.keys()]);
+      for (const { id, damaged } of this.#partitions)
+        if (damaged.size > 0) await this.#reading.heal(id, [...damaged.keys()]);
       if (this.#partitions.some(({ sums }) => sums.changedSinceSave > 0))
         await this.#pipeline.alone(() => this.#save());
     } catch (error) {

@@ -1,0 +1,102 @@
+import type { Layout, VersionVector } from "../../crdt/index.ts";
+import type { Config } from "../config/types.ts";
+import type { NodeId } from "../kernel/ids.ts";
+import type { Store, StoreState } from "../storage/store.ts";
+import type { Address, Stream, World } from "../world/world.ts";
+import type { PeerSync } from "./api.ts";
+import { CatchUp } from "./catch-up.ts";
+import type { Partition } from "./partitions.ts";
+import { Peers } from "./peers.ts";
+import type { Published } from "./pipeline.ts";
+import { Pipeline } from "./pipeline.ts";
+import { Reading } from "./reading.ts";
+import { Repair } from "./repair.ts";
+import { Retention } from "./retention.ts";
+import { Waiting } from "./waiting.ts";
+
+export interface ReplicaOptions {
+  readonly config: Config;
+  readonly world: World;
+  readonly store: Store;
+  /** The newest gossiped peer address of a node. */
+  readonly gossipedAddress: (node: NodeId) => Address | null;
+  readonly attribute: (stream: Stream, region: string) => void;
+  /** Storage failed or a state was impossible: the process must stop (I13). */
+  readonly onFailure: (reason: string) => void;
+}
+
+/** What the parts of a replica tell it. */
+export interface PartEvents {
+  readonly onCommit: (published: Published) => void;
+  readonly onFailure: (reason: string) => void;
+  /** A row with a bad checksum was read by a write. */
+  readonly onBadRow: (partition: number, leaf: number) => void;
+  readonly onDamage: (partition: number, leaf: number, healed: boolean) => void;
+  readonly onLink: (peer: NodeId, state: PeerSync["link"], reason: string | undefined) => void;
+  readonly startRepair: () => void;
+}
+
+export interface Parts {
+  readonly pipeline: Pipeline;
+  readonly waiting: Waiting;
+  readonly repair: Repair;
+  readonly catchUp: CatchUp;
+  readonly retention: Retention;
+  readonly reading: Reading;
+  readonly peers: Peers;
+}
+
+/** The parts of a replica, wired: everything that changes data goes through the one pipeline. */
+export function makeParts(
+  options: ReplicaOptions,
+  layout: Layout,
+  partitions: readonly Partition[],
+  saved: StoreState,
+  events: PartEvents,
+): Parts {
+  const { config, world, store } = options;
+  const { salt, owners } = config.cluster;
+  const { limits } = config;
+  const context = { partitions, sha256: world.sha256, salt, layout, limits, maxDriftMs: config.clock.maxDriftMs };
+  const pipeline = new Pipeline({
+    ...context,
+    node: config.node.id,
+    store,
+    world,
+    saved,
+    onCommit: events.onCommit,
+    onFailure: events.onFailure,
+    onDamage: events.onBadRow,
+  });
+  const waiting = new Waiting(world, (partition) => pipeline.partition(partition).state.vector);
+  const repairOptions = {
+    ...context,
+    world,
+    store,
+    pipeline,
+    onDamage: events.onDamage,
+    reached: async (partition: number, vector: VersionVector, timeoutMs: number) =>
+      (await waiting.wait([{ partition, vector }], timeoutMs)).length === 0,
+  };
+  const repair = new Repair(repairOptions);
+  const catchUp = new CatchUp(repairOptions, repair);
+  const others = owners.map(({ id }) => id).filter((id) => id !== config.node.id);
+  const { historyMs, logMaxBytes } = config.replication;
+  const retention = new Retention({ ...repairOptions, historyMs, logMaxBytes, others }, repair);
+  const peers: Peers = new Peers({
+    config,
+    world,
+    store,
+    partitions,
+    partitionBits: layout.partitionBits,
+    pipeline,
+    repair,
+    catchUp,
+    addressOf: (node) => options.gossipedAddress(node) ?? owners.find(({ id }) => id === node)?.peer ?? null,
+    attribute: options.attribute,
+    onLink: events.onLink,
+    startRepair: events.startRepair,
+  });
+  const reading = new Reading({ ...context, world, store, pipeline, repair, peers: () => peers.outgoing });
+  return { pipeline, waiting, repair, catchUp, retention, reading, peers };
+}

@@ -1,0 +1,143 @@
+import { decodeEntry, decodeRow, hashKey, slotOf, VersionVector } from "../../crdt/index.ts";
+import { equalBytes } from "../kernel/bytes.ts";
+import { nodeOfActor } from "../kernel/ids.ts";
+import type { ConflictRange, KeyRange, RowKey, RowRead, Store } from "../storage/store.ts";
+import type { World } from "../world/world.ts";
+import { checkKey } from "./admission.ts";
+import type { Deletion, ReadResult } from "./api.ts";
+import { Unavailable } from "./api.ts";
+import type { BatchContext } from "./batch.ts";
+import type { OutgoingPeer } from "./peer/outgoing.ts";
+import type { Pipeline } from "./pipeline.ts";
+import type { Repair } from "./repair.ts";
+
+export interface ReadingOptions extends BatchContext {
+  readonly world: World;
+  readonly store: Store;
+  readonly pipeline: Pipeline;
+  readonly repair: Repair;
+  readonly peers: () => readonly OutgoingPeer[];
+}
+
+const HEAL_TIMEOUT_MS = 3_000;
+const HEAL_RETRY_MS = 100;
+const SCAN_BYTES = 2 ** 20;
+
+/** Reads of rows as of the last commit, with the vectors that belong to them. A damaged row is healed first. */
+export class Reading {
+  readonly #o: ReadingOptions;
+
+  constructor(options: ReadingOptions) {
+    this.#o = options;
+  }
+
+  async read(key: RowKey): Promise<ReadResult> {
+    checkKey(key.bucket, key.key, this.#o.limits);
+    const { partition, keyHash, leaf } = this.#o.pipeline.place(key);
+    const contextVector = this.#o.pipeline.partition(partition).state.vector;
+    let row = await this.#o.pipeline.read(key);
+    if (row === null) {
+      await this.#healForRead(partition, leaf);
+      row = await this.#o.pipeline.read(key);
+    }
+    if (row === null)
+      throw new Unavailable(
+        "damaged",
+        "this record's storage is damaged and no peer could heal it yet; try another node",
+      );
+    return {
+      row,
+      keyHash,
+      partition,
+      contextVector,
+      sessionVector: this.#o.pipeline.partition(partition).state.vector,
+    };
+  }
+
+  /** A bad checksum damages the whole leaf; it heals from a peer at once (data.md, SQLite). */
+  async #healForRead(partition: number, leaf: number): Promise<void> {
+    if (!this.#o.pipeline.partition(partition).damaged.has(leaf)) this.#o.repair.quarantine(partition, leaf);
+    const { timers, clock } = this.#o.world;
+    const untilMs = clock.monotonicMs() + HEAL_TIMEOUT_MS;
+    // Peers may be connecting just now, or be ahead of us by entries that are under way: ask again for a while.
+    while (this.#o.pipeline.partition(partition).damaged.has(leaf) && clock.monotonicMs() < untilMs) {
+      await this.heal(partition, [leaf]);
+      if (this.#o.pipeline.partition(partition).damaged.has(leaf))
+        await new Promise<void>((resolve) => timers.after(HEAL_RETRY_MS, resolve));
+    }
+  }
+
+  /** Asks peer after peer until these leaves are sound again. Never rejects. */
+  async heal(partition: number, leaves: readonly number[]): Promise<void> {
+    for (const peer of this.#o.peers()) {
+      const left = leaves.filter((leaf) => this.#o.pipeline.partition(partition).damaged.has(leaf));
+      if (left.length === 0) return;
+      await this.#o.repair.compareLeaves(peer, partition, left).catch((error: unknown) => {
+        this.#o.world.log.warn("repair.peer-failed", {
+          peer: peer.node,
+          partition,
+          reason: error instanceof Error ? error.message : String(error),
+        });
+      });
+    }
+  }
+
+  async scan(range: KeyRange): Promise<{ rows: (RowKey & ReadResult)[]; next: string | null }> {
+    const rows: (RowKey & ReadResult)[] = [];
+    let after = range.after;
+    while (rows.length < range.limit) {
+      const limit = range.limit - rows.length;
+      const reads = await this.#o.store.scanKeys({
+        ...range,
+        ...(after !== undefined && { after }),
+        limit,
+        maxBytes: Math.min(range.maxBytes, SCAN_BYTES),
+      });
+      const last = reads.at(-1);
+      if (!last) return { rows, next: null };
+      after = last.key;
+      for (const read of reads) {
+        const found = await this.#resolve(read);
+        if (found.row.cells.size > 0) rows.push(found);
+      }
+    }
+    return { rows, next: after ?? null };
+  }
+
+  async #resolve(read: RowRead): Promise<RowKey & ReadResult> {
+    const { bucket, key } = read;
+    if (read.body === null) return { bucket, key, ...(await this.read({ bucket, key })) };
+    const { partition, keyHash } = this.#o.pipeline.place(read);
+    const vector = this.#o.pipeline.partition(partition).state.vector;
+    return {
+      bucket,
+      key,
+      row: decodeRow(read.body),
+      keyHash,
+      partition,
+      contextVector: new VersionVector(),
+      sessionVector: vector,
+    };
+  }
+
+  async deletion(key: RowKey): Promise<Deletion | undefined> {
+    const body = await this.#o.store.readDeletion(key);
+    if (!body || body.length === 0) return undefined;
+    const { stamp, actor } = decodeEntry(body);
+    const { author, reason, hlc } = stamp;
+    return { author, node: nodeOfActor(actor), atMs: hlc.ms, ...(reason !== undefined && { reason }) };
+  }
+
+  async conflicts(range: ConflictRange): Promise<(RowKey & ReadResult)[]> {
+    return Promise.all((await this.#o.store.scanConflicts(range)).map((read) => this.#resolve(read)));
+  }
+
+  async findByHash(keyHash: Uint8Array): Promise<(RowKey & ReadResult) | undefined> {
+    const slot = slotOf(keyHash);
+    const { salt } = this.#o;
+    const read = (await this.#o.store.scanSlots(slot, slot + 1)).find(({ bucket, key }) =>
+      equalBytes(hashKey(this.#o.world.sha256, salt, bucket, key), keyHash),
+    );
+    return read ? this.#resolve(read) : undefined;
+  }
+}
