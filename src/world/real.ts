@@ -1,0 +1,65 @@
+import { hash, randomBytes } from "node:crypto";
+import { assert } from "../kernel/assert.ts";
+import type { Rng } from "../kernel/rng.ts";
+import { seededRng } from "../kernel/rng.ts";
+import { bindRealDatagrams } from "./real-datagrams.ts";
+import { serveRealHttp } from "./real-http.ts";
+import { plainBytes } from "./real-node.ts";
+import { connectReal, listenReal } from "./real-streams.ts";
+import type { Clock, Disk, Log, Timer, Timers, World } from "./world.ts";
+
+/** The machine we run on. What a node may use of Node.js besides is in the `real-*` files here and in storage/sqlite. */
+export function makeRealWorld(parts: { readonly log: Log }): World {
+  const { log } = parts;
+  return {
+    clock,
+    timers,
+    rng: systemRng(),
+    network: {
+      bindDatagrams: (local, onPacket) => bindRealDatagrams(local, onPacket, log),
+      listen: (local, onStream) => listenReal(local, onStream, log),
+      connect: connectReal,
+      serveHttp: (local, handler, limits) => serveRealHttp(local, handler, limits, log),
+    },
+    disk,
+    sha256: (bytes) => plainBytes(hash("sha256", bytes, "buffer")),
+    log,
+  };
+}
+
+const clock: Clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() };
+
+/** setTimeout takes 32 bits; more would fire at once. */
+const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+
+const timers: Timers = {
+  after(delayMs: number, call: () => void): Timer {
+    assert(delayMs >= 0, "a timer's delay is a number that is not negative");
+    const dueMs = performance.now() + delayMs;
+    let handle: NodeJS.Timeout;
+    // libuv counts in whole ms of its loop's time, so a timeout may fire a fraction early: ask again.
+    const wait = (): void => {
+      const leftMs = dueMs - performance.now();
+      if (leftMs <= 0) call();
+      else handle = setTimeout(wait, Math.min(Math.ceil(leftMs), TIMEOUT_MS_MAX));
+    };
+    handle = setTimeout(wait, Math.min(Math.ceil(delayMs), TIMEOUT_MS_MAX));
+    return { cancel: () => clearTimeout(handle) };
+  },
+  soon(call: () => void): void {
+    setImmediate(call);
+  },
+};
+
+const disk: Disk = {
+  // Loaded when needed: the CLI and tests of the network have no use for SQLite's native part.
+  async openStore(dataDir: string) {
+    const { openSqliteStore } = await import("../storage/sqlite.ts");
+    return openSqliteStore({ dataDir, nowMs: clock.wallMs });
+  },
+};
+
+function systemRng(): Rng {
+  const seed = randomBytes(8);
+  return seededRng(seed.readUInt32LE(0) + (seed.readUInt32LE(4) % 2 ** 21) * 2 ** 32);
+}

@@ -1,0 +1,260 @@
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { openSqliteStore } from "../../src/storage/sqlite.ts";
+import { Connection } from "../../src/storage/sqlite-connection.ts";
+import { READ_SQL } from "../../src/storage/sqlite-reads.ts";
+import { commitOf, type Store } from "../../src/storage/store.ts";
+import { bytesOf, EU, recordOf, rowOf } from "../../src/storage/store-subject.test-kit.ts";
+
+const made: string[] = [];
+afterAll(async () => {
+  for (const dataDir of made) await rm(dataDir, { recursive: true, force: true });
+});
+
+async function newDir(): Promise<string> {
+  const dataDir = await mkdtemp(join(tmpdir(), "starling-sqlite-"));
+  made.push(dataDir);
+  return dataDir;
+}
+
+const open = (dataDir: string): Promise<Store> => openSqliteStore({ dataDir, nowMs: () => 0 });
+
+async function rawSql(dataDir: string, sql: string): Promise<void> {
+  const connection = await Connection.open(join(dataDir, "data.db"), "create");
+  await connection.exec(sql);
+  await connection.close();
+}
+
+/** A directory whose store holds one of everything that `load` reads. */
+async function filledDir(): Promise<string> {
+  const dataDir = await newDir();
+  const store = await open(dataDir);
+  await store.commit(
+    commitOf({
+      rows: ["a", "b", "c"].map((key, slot) => rowOf("b", key, `of ${key}`, { slot })),
+      log: [recordOf(1)],
+      vectors: [{ partition: 0, actor: EU, seq: 1 }],
+      floors: [{ partition: 0, actor: EU, seq: 1 }],
+      acks: [{ peer: "us" as never, partition: 0, vector: bytesOf("vector") }],
+      sums: [{ partition: 0, pos: 1, body: bytesOf("sums") }],
+      damaged: [{ partition: 0, leaf: 1, vector: bytesOf("vector") }],
+      settings: [{ name: "name", value: "value" }],
+      journal: [{ bucket: "b", key: "a", seq: 1, atMs: 1, body: bytesOf("record") }],
+      deletions: [{ bucket: "b", key: "d", atMs: 1, body: bytesOf("who") }],
+    }),
+  );
+  await store.close();
+  return dataDir;
+}
+
+describe("a data directory", () => {
+  it("is made for its owner alone, with the settings that durability needs", async () => {
+    const dataDir = join(await newDir(), "deep", "er");
+    const store = await open(dataDir);
+    expect((await stat(dataDir)).mode & 0o777).toBe(0o700);
+    await store.close();
+    const raw = await Connection.open(join(dataDir, "data.db"), "read");
+    expect(await raw.all("PRAGMA journal_mode")).toEqual([{ journal_mode: "wal" }]);
+    expect(await raw.all("PRAGMA auto_vacuum")).toEqual([{ auto_vacuum: 2 }]);
+    await raw.close();
+  });
+
+  it("belongs to one store at a time", async () => {
+    const dataDir = await newDir();
+    const store = await open(dataDir);
+    await expect(open(dataDir)).rejects.toMatchObject({ slug: "data-dir-in-use", message: /in use by another.*stop/ });
+    await store.commit(commitOf({ rows: [rowOf("b", "k", "v")] }));
+    await store.close();
+    await (await open(dataDir)).close();
+  });
+
+  it("of a newer version is refused, and left as it was", async () => {
+    const dataDir = await filledDir();
+    await rawSql(dataDir, "PRAGMA user_version = 99");
+    await expect(open(dataDir)).rejects.toMatchObject({ slug: "data-too-new", message: /version 99/ });
+    await rawSql(dataDir, "PRAGMA user_version = 1");
+    const store = await open(dataDir);
+    expect(await store.buckets()).toEqual([{ bucket: "b", rows: 3 }]);
+    await store.close();
+  });
+
+  it("with another program's database, or no database, is refused", async () => {
+    const foreign = await newDir();
+    await rawSql(foreign, "CREATE TABLE theirs (x)");
+    await expect(open(foreign)).rejects.toMatchObject({ slug: "not-a-starling-store" });
+    const garbage = await newDir();
+    await writeFile(join(garbage, "data.db"), "no database ".repeat(1000));
+    await expect(open(garbage)).rejects.toMatchObject({ slug: "not-a-starling-store" });
+  });
+
+  it("that is a file is refused", async () => {
+    const file = join(await newDir(), "file");
+    await writeFile(file, "");
+    await expect(open(file)).rejects.toMatchObject({ slug: "bad-data-dir" });
+    await expect(open(join(file, "below"))).rejects.toMatchObject({ slug: "bad-data-dir" });
+  });
+
+  it("goes on where a first start was killed between two steps", async () => {
+    const dataDir = await newDir();
+    await rawSql(dataDir, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL");
+    await (await open(dataDir)).close();
+  });
+
+  it("loses what a killed process left of its copies", async () => {
+    const dataDir = await newDir();
+    await mkdir(join(dataDir, "copies"));
+    await writeFile(join(dataDir, "copies", "1.db"), "half a copy");
+    const store = await open(dataDir);
+    expect(await readdir(join(dataDir, "copies"))).toEqual([]);
+    const copy = await store.openCopy(0, 1);
+    expect(await readdir(join(dataDir, "copies"))).toEqual(["1.db"]);
+    await copy.close();
+    expect(await readdir(join(dataDir, "copies"))).toEqual([]);
+    await store.close();
+  });
+});
+
+describe("damage in a SQLite file", () => {
+  const changes = [
+    "slot = 9",
+    "conflict = 1",
+    "bucket = 'c'",
+    "key = x'62'",
+    "sealed = x''",
+    "sealed = substr(sealed, 1, 5)",
+  ];
+  it.each(changes)("is noticed in a row with %s", async (change) => {
+    const dataDir = await filledDir();
+    await rawSql(dataDir, `DELETE FROM rows WHERE key = x'62'; UPDATE rows SET ${change} WHERE key = x'61'`);
+    const store = await open(dataDir);
+    const bodies = (await store.scanSlots(0, 10)).map(({ body }) => body && Buffer.from(body).toString());
+    expect(bodies.sort()).toEqual([null, "of c"].sort());
+    await store.close();
+  });
+
+  it("of a row's slot is healed by writing the row", async () => {
+    const dataDir = await filledDir();
+    await rawSql(dataDir, "UPDATE rows SET slot = 4000000000 WHERE key = x'62'");
+    const store = await open(dataDir);
+    const rows = ["a", "b", "c"].map((key, slot) => rowOf("b", key, `new ${key}`, { slot }));
+    await store.commit(commitOf({ rows }));
+    expect(await store.scanSlots(0, 2 ** 32)).toEqual(rows);
+    await store.close();
+  });
+
+  it("is noticed in a body that moved to another row", async () => {
+    const dataDir = await filledDir();
+    await rawSql(dataDir, "UPDATE rows SET sealed = (SELECT sealed FROM rows WHERE key = x'61') WHERE key = x'62'");
+    const store = await open(dataDir);
+    expect((await store.readRows([{ bucket: "b", key: "b" }]))[0]?.body).toBeNull();
+    await store.close();
+  });
+
+  const flips = [
+    "UPDATE vectors SET seq = 7",
+    "UPDATE floors SET partition = 1",
+    "UPDATE acks SET sealed = sealed || x'00'",
+    "UPDATE sums SET pos = 2",
+    "UPDATE damaged SET leaf = 2",
+    "UPDATE settings SET name = x'00'",
+    "UPDATE counters SET value = value - 1",
+    "UPDATE actors SET name = 'eu@m1abc.0000000c'",
+    "DELETE FROM counters",
+  ];
+  it.each(flips)("stops a start: %s", async (sql) => {
+    const dataDir = await filledDir();
+    await rawSql(dataDir, sql);
+    const start = async (): Promise<void> => {
+      const store = await open(dataDir);
+      await store.load().finally(() => store.close());
+    };
+    await expect(start()).rejects.toThrow("damaged");
+  });
+
+  it("is noticed in each field of a log record", async () => {
+    for (const change of ["partition = 1", "first = 0", "last = 9", "awaits = 1", "sealed = x'00'"]) {
+      const dataDir = await filledDir();
+      await rawSql(dataDir, `UPDATE log SET ${change}`);
+      const store = await open(dataDir);
+      await expect(store.readLog(0, 9, 999)).rejects.toThrow("log record at position 1 is damaged");
+      await store.close();
+    }
+  });
+
+  it("is noticed in a deletion and in the journal", async () => {
+    const dataDir = await filledDir();
+    await rawSql(dataDir, "UPDATE deletions SET at = 2; UPDATE journal SET at = 2");
+    const store = await open(dataDir);
+    await expect(store.readDeletion({ bucket: "b", key: "d" })).rejects.toThrow("damaged");
+    await expect(store.readJournal({ limit: 9 })).rejects.toThrow("journal record 1 is damaged");
+    await store.close();
+  });
+});
+
+describe("a SQLite store", () => {
+  it("commits nothing more once a commit has failed, and still reads what was durable", async () => {
+    const dataDir = await filledDir();
+    await rawSql(dataDir, "CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'disk trouble'); END");
+    const store = await open(dataDir);
+    const commit = commitOf({ rows: [rowOf("b", "new", "v")], log: [recordOf(2)] });
+    await expect(store.commit(commit)).rejects.toThrow(/unknown state.*disk trouble/);
+    await expect(store.commit(commitOf({}))).rejects.toThrow(/unknown state.*disk trouble/);
+    expect(await store.buckets()).toEqual([{ bucket: "b", rows: 3 }]);
+    await store.close();
+    await rawSql(dataDir, "DROP TRIGGER full");
+    const again = await open(dataDir);
+    expect(await again.buckets()).toEqual([{ bucket: "b", rows: 3 }]);
+    await again.commit(commit);
+    await again.close();
+  });
+
+  it("finds everything by an index: no read but counting scans a table", async () => {
+    const dataDir = await filledDir();
+    const connection = await Connection.open(join(dataDir, "data.db"), "read");
+    const scans = new Map<string, string[]>();
+    for (const [name, sql] of Object.entries(READ_SQL)) {
+      const values = Array.from(
+        { length: Math.max(...[...sql.matchAll(/\?(\d)/g)].map(([, n]) => Number(n)), 0) },
+        () => 0,
+      );
+      const plan = await connection.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, ...values);
+      const scanned = plan
+        .map(({ detail }) => detail)
+        .filter((detail) => /SCAN (r|l|rows|log|journal|deletions)\b/.test(detail));
+      if (scanned.length > 0) scans.set(name, scanned);
+    }
+    await connection.close();
+    expect([...scans]).toEqual([
+      ["buckets", ["SCAN rows USING COVERING INDEX rows_by_key"]],
+      ["conflicts", []],
+    ]);
+  });
+
+  it("keeps its WAL within bounds while it writes much more", async () => {
+    const dataDir = await newDir();
+    const store = await open(dataDir);
+    let walBytesMax = 0;
+    for (let n = 0; n < 40; n++) {
+      const body = Buffer.alloc(1 << 20, `${n}`);
+      await store.commit(commitOf({ rows: Array.from({ length: 8 }, (_, i) => rowOf("b", `k${i}`, body)) }));
+      walBytesMax = Math.max(walBytesMax, (await stat(join(dataDir, "data.db-wal"))).size);
+    }
+    expect(walBytesMax).toBeGreaterThan(1 << 20);
+    expect(walBytesMax).toBeLessThan(96 << 20);
+    await store.close();
+  });
+
+  it("gives the room of deleted rows back to the file system, a little with each commit", async () => {
+    const dataDir = await newDir();
+    const store = await open(dataDir);
+    const body = Buffer.alloc(64 << 10, "x");
+    const rows = Array.from({ length: 1200 }, (_, i) => rowOf("b", `k${i}`, body));
+    for (let i = 0; i < 1200; i += 200) await store.commit(commitOf({ rows: rows.slice(i, i + 200) }));
+    await store.commit(commitOf({ rows: rows.map(({ key }) => rowOf("b", key, null)) }));
+    for (let n = 0; n < 300; n++) await store.commit(commitOf({ rows: [rowOf("b", "other", body.subarray(0, n))] }));
+    await store.close();
+    expect((await stat(join(dataDir, "data.db"))).size).toBeLessThan(30 << 20);
+  });
+});

@@ -1,0 +1,374 @@
+import type { Cell, DotKey, Entry, Row, VersionVector } from "../../../crdt/index.ts";
+import { addedCells, decodeEntry, decodeRow, dotKey, EMPTY_ROW, lastSeq } from "../../../crdt/index.ts";
+import { equalBytes } from "../../../src/kernel/bytes.ts";
+import { nodeOfActor } from "../../../src/kernel/ids.ts";
+import type { StoreImage } from "../../../src/storage/memory.ts";
+import type { Commit, LogRecord, RowKey, VectorEntry } from "../../../src/storage/store.ts";
+import type { DiskObserver } from "../cluster.ts";
+import type { KeyId, Violations } from "./history.ts";
+import { keyId } from "./history.ts";
+import { journalGap } from "./journal.ts";
+import { liveCells, sameSet, without } from "./naive.ts";
+
+/** A write that was durable somewhere. */
+export interface Written {
+  readonly name: string;
+  readonly partition: number;
+  readonly key: RowKey;
+  readonly entry: Entry;
+  readonly body: Uint8Array;
+  /** The node that made it, and when it was seen durable there. */
+  readonly node: string;
+  readonly atMs: number;
+  /** Writes of the same key that its node had applied before it. */
+  readonly here: ReadonlySet<Written>;
+  /** Nodes that ever had it durable. */
+  readonly everAt: Set<string>;
+  /** No disk has it since a disk went back: it, and what it removed, may be gone or not. */
+  lost: boolean;
+}
+
+/** A key's row on a disk, from some moment on. */
+export interface RowState {
+  readonly fromMs: number;
+  readonly live: ReadonlyMap<DotKey, Cell>;
+  /** The writes of this key that were applied by then. */
+  readonly applied: ReadonlySet<Written>;
+}
+
+type Vectors = Map<number, Map<string, number>>;
+
+/** A disk as the naive truth sees it. */
+interface DiskState {
+  vectors: Vectors;
+  floors: Vectors;
+  readonly applied: Set<Written>;
+  readonly rows: Map<KeyId, Row>;
+  readonly positions: Map<number, Written>;
+  lastPos: number;
+  journalSeqs: Set<number>;
+  isCommitting: boolean;
+  readonly states: Map<KeyId, RowState[]>;
+}
+
+/** All that ever became durable on any disk: every entry once, with what its node knew when it was made; and per disk
+ *  which entries it has applied. Follows the invariants I1, I2, I5–I8 commit by commit: after each, rows must be exactly
+ *  what the entries applied there make of them. */
+export class Ledger implements DiskObserver {
+  readonly written = new Map<string, Written>();
+  readonly byTag = new Map<string, Written[]>();
+  readonly byKey = new Map<KeyId, Written[]>();
+  readonly #violations: Violations;
+  readonly #nowMs: () => number;
+  readonly #disks = new Map<string, DiskState>();
+  /** What a disk was put back to, until it is opened. */
+  readonly #restored = new Set<string>();
+  onCommitting: (node: string) => void = () => {};
+
+  constructor(violations: Violations, nowMs: () => number) {
+    this.#violations = violations;
+    this.#nowMs = nowMs;
+  }
+
+  disk(node: string): DiskState {
+    let disk = this.#disks.get(node);
+    if (!disk) {
+      disk = {
+        vectors: new Map(),
+        floors: new Map(),
+        applied: new Set(),
+        rows: new Map(),
+        positions: new Map(),
+        lastPos: 0,
+        journalSeqs: new Set(),
+        isCommitting: false,
+        states: new Map(),
+      };
+      this.#disks.set(node, disk);
+    }
+    return disk;
+  }
+
+  get nodes(): string[] {
+    return [...this.#disks.keys()];
+  }
+
+  // ---- what disks tell
+
+  committing(node: string): void {
+    this.disk(node).isCommitting = true;
+    this.onCommitting(node);
+  }
+
+  committed(node: string, commit: Commit): void {
+    const disk = this.disk(node);
+    disk.isCommitting = false;
+    const changed = new Set<KeyId>();
+    const risen = new Map<string, VectorEntry>();
+    for (const record of commit.log) {
+      const write = this.#applyRecord(node, disk, record);
+      changed.add(keyId(write.key));
+      risen.set(`${record.partition} ${record.actor}`, { ...record, seq: record.last });
+    }
+    const copied = this.#raise(node, disk, commit, risen);
+    for (const { partition, actor, seq } of commit.floors) setSeq(disk.floors, partition, actor, seq);
+    for (const row of commit.rows) {
+      const id = keyId(row);
+      changed.add(id);
+      this.#checkJournal(node, disk, row, commit);
+      if (row.body === null) disk.rows.delete(id);
+      else disk.rows.set(id, decodeRow(row.body));
+    }
+    for (const [id, [write]] of this.byKey) if (write && copied.has(write.partition)) changed.add(id);
+    for (const id of changed) this.#checkRow(node, disk, id);
+    this.#checkCut(node, disk, commit);
+    for (const { seq } of commit.journal) disk.journalSeqs.add(seq);
+  }
+
+  /** A process starts with an image: the last one, perhaps with a commit that nobody was told of; or an old one that
+   *  `restored` announced. */
+  opened(node: string, image: StoreImage): void {
+    this.#synchronize(node, image, this.#restored.delete(node));
+  }
+
+  /** A disk is about to be put back. What it alone had is lost from now on, and excused; nothing else is. */
+  restored(node: string, before: StoreImage, after: StoreImage): void {
+    this.#synchronize(node, before, false);
+    const covered = this.#coveredAnywhere();
+    const disk = this.disk(node);
+    disk.vectors = vectorsOf(after.vectors);
+    for (const write of disk.applied) if (!isCovered(disk.vectors, write)) disk.applied.delete(write);
+    const still = this.#coveredAnywhere();
+    for (const write of covered) if (!still.has(write)) write.lost = true;
+    this.#restored.add(node);
+  }
+
+  #coveredAnywhere(): Set<Written> {
+    const covered = new Set<Written>();
+    for (const write of this.written.values())
+      for (const { vectors } of this.#disks.values()) if (isCovered(vectors, write)) covered.add(write);
+    return covered;
+  }
+
+  #synchronize(node: string, from: StoreImage, isOld: boolean): void {
+    const disk = this.disk(node);
+    disk.isCommitting = false;
+    const vectors = vectorsOf(from.vectors);
+    for (const record of from.log)
+      if (record.pos > disk.lastPos && !isOld) this.#applyRecord(node, disk, record);
+    if (!isOld)
+      for (const [partition, seqs] of disk.vectors)
+        for (const [actor, seq] of seqs)
+          if (seqOf(vectors, partition, actor) < seq)
+            this.#violations.add("durable", `${node} forgot entries of ${actor} in partition ${partition}: ${seq}`);
+    disk.vectors = vectors;
+    disk.floors = vectorsOf(from.floors);
+    disk.applied.clear();
+    for (const write of this.written.values()) if (isCovered(vectors, write)) this.#noteApplied(node, disk, write);
+    disk.lastPos = from.lastPos;
+    disk.positions.clear();
+    for (const record of from.log) disk.positions.set(record.pos, this.#note(node, disk, record));
+    disk.journalSeqs = new Set(from.journal.map(({ seq }) => seq));
+    disk.rows.clear();
+    for (const row of from.rows.values()) disk.rows.set(keyId(row), decodeRow(row.body));
+    for (const id of this.byKey.keys()) this.#checkRow(node, disk, id);
+  }
+
+  // ---- entries
+
+  #applyRecord(node: string, disk: DiskState, record: LogRecord): Written {
+    const { partition, actor, first, last, pos } = record;
+    const write = this.#note(node, disk, record);
+    const have = seqOf(disk.vectors, partition, actor);
+    if (first !== have + 1)
+      this.#violations.add("contiguous", `${node} applied ${write.name}, though its vector said ${have}`);
+    setSeq(disk.vectors, partition, actor, last);
+    this.#noteApplied(node, disk, write);
+    disk.positions.set(pos, write);
+    disk.lastPos = pos;
+    return write;
+  }
+
+  #noteApplied(node: string, disk: DiskState, write: Written): void {
+    disk.applied.add(write);
+    write.everAt.add(node);
+  }
+
+  /** The entry of a log record: the known one, or a new one. */
+  #note(node: string, disk: DiskState, record: LogRecord): Written {
+    const name = `${record.partition}/${record.actor}:${record.first}`;
+    const known = this.written.get(name);
+    if (known) {
+      if (!equalBytes(known.body, record.body))
+        this.#violations.add("one dot, one value", `${name} at ${node} is another entry than before`);
+      return known;
+    }
+    const entry = decodeEntry(record.body);
+    const author = nodeOfActor(record.actor);
+    if (author !== node)
+      this.#violations.add("durable before visible", `${node} has ${name}, which was never durable at ${author}`);
+    if (lastSeq(entry) !== record.last || entry.first !== record.first)
+      this.#violations.add("one dot, one value", `the log of ${node} files ${name} under other dots`);
+    const { bucket, key } = entry;
+    const id = keyId(entry);
+    const siblings = this.byKey.get(id) ?? [];
+    const write: Written = {
+      name,
+      partition: record.partition,
+      key: { bucket, key },
+      entry,
+      body: record.body,
+      node: author,
+      atMs: this.#nowMs(),
+      here: new Set(siblings.filter((other) => disk.applied.has(other))),
+      everAt: new Set(),
+      lost: false,
+    };
+    this.written.set(name, write);
+    this.byKey.set(id, [...siblings, write]);
+    const tag = entry.stamp.reason ?? "";
+    this.byTag.set(tag, [...(this.byTag.get(tag) ?? []), write]);
+    return write;
+  }
+
+  // ---- vectors
+
+  /** Returns the partitions that a copy was adopted in: vectors may rise past the log only with their floors. */
+  #raise(node: string, disk: DiskState, commit: Commit, risen: ReadonlyMap<string, VectorEntry>): Set<number> {
+    const copied = new Set<number>();
+    const told = new Set(commit.vectors.map(({ partition, actor }) => `${partition} ${actor}`));
+    for (const name of without(risen.keys(), told))
+      this.#violations.add("one transaction", `${node} logged an entry of ${name} and did not raise its vector`);
+    for (const { partition, actor, seq } of commit.vectors) {
+      const have = seqOf(disk.vectors, partition, actor);
+      if (seq < have)
+        this.#violations.add("monotone", `${node} lowered partition ${partition} of ${actor} from ${have} to ${seq}`);
+      if (seq <= have) continue;
+      const floor = commit.floors.find((entry) => entry.partition === partition && entry.actor === actor);
+      if (floor?.seq !== seq)
+        this.#violations.add(
+          "contiguous",
+          `${node} raised partition ${partition} of ${actor} from ${have} to ${seq} without the entries`,
+        );
+      setSeq(disk.vectors, partition, actor, seq);
+      copied.add(partition);
+    }
+    for (const write of this.written.values())
+      if (copied.has(write.partition) && isCovered(disk.vectors, write)) this.#noteApplied(node, disk, write);
+    return copied;
+  }
+
+  /** I6: an entry is cut only when another owner has held it, and no stub needs it. */
+  #checkCut(node: string, disk: DiskState, { cutLog }: Commit): void {
+    for (const pos of cutLog) {
+      const write = disk.positions.get(pos);
+      if (!write) continue;
+      disk.positions.delete(pos);
+      if (write.everAt.size < 2 && this.#disks.size > 1)
+        this.#violations.add("log cut too early", `${write.name} at ${node}: no other owner ever had it`);
+      for (const dot of write.entry.removes)
+        if (seqOf(disk.vectors, write.partition, dot.actor) < dot.seq)
+          this.#violations.add("log cut too early", `${write.name} at ${node}: ${dotKey(dot)} is still to come`);
+      if (seqOf(disk.floors, write.partition, write.entry.actor) < lastSeq(write.entry))
+        this.#violations.add("log cut too early", `${write.name} at ${node}: above the floor`);
+    }
+  }
+
+  // ---- rows
+
+  #checkRow(node: string, disk: DiskState, id: KeyId): void {
+    const applied = new Set((this.byKey.get(id) ?? []).filter((write) => disk.applied.has(write)));
+    const expected = liveCells(applied);
+    const held = disk.rows.get(id) ?? EMPTY_ROW;
+    const states = disk.states.get(id) ?? [];
+    disk.states.set(id, [...states, { fromMs: this.#nowMs(), live: held.cells, applied }]);
+    for (const dot of without(expected.keys(), new Set(held.cells.keys())))
+      this.#violations.add("rows are exact", `${id} at ${node} lost ${this.#dotName(id, dot)}`);
+    for (const dot of without(held.cells.keys(), new Set(expected.keys())))
+      this.#violations.add("rows are exact", `${id} at ${node} holds ${this.#dotName(id, dot)}, ${this.#why(id, dot, applied)}`);
+    for (const [dot, cell] of held.cells) {
+      const wanted = expected.get(dot);
+      if (wanted && wanted !== cell && JSON.stringify(plain(wanted)) !== JSON.stringify(plain(cell)))
+        this.#violations.add("one dot, one value", `${dot} of ${id} at ${node} holds something else than was written`);
+    }
+    this.#checkStubs(node, disk, id, applied, held);
+  }
+
+  #checkStubs(node: string, disk: DiskState, id: KeyId, applied: ReadonlySet<Written>, held: Row): void {
+    const awaited = new Set<DotKey>();
+    for (const { entry, partition } of applied)
+      for (const dot of entry.removes)
+        if (seqOf(disk.vectors, partition, dot.actor) < dot.seq) awaited.add(dotKey(dot));
+    if (!sameSet(awaited, new Set(held.stubs.keys())))
+      this.#violations.add("stubs are exact", `${id} at ${node}: ${[...held.stubs.keys()]} instead of ${[...awaited]}`);
+  }
+
+  #why(id: KeyId, dot: DotKey, applied: ReadonlySet<Written>): string {
+    const removers = [...applied].filter(({ entry }) => entry.removes.some((removed) => dotKey(removed) === dot));
+    return removers.length > 0
+      ? `which ${removers.map(({ name }) => name)} removed`
+      : `which ${this.byKey.has(id) ? "no entry applied there added" : "nobody wrote"}`;
+  }
+
+  #dotName(id: KeyId, dot: DotKey): string {
+    const write = (this.byKey.get(id) ?? []).find(({ entry }) =>
+      addedCells(entry).some((cell) => dotKey(cell.dot) === dot),
+    );
+    return `${dot} (${write?.entry.stamp.reason ?? "unknown"})`;
+  }
+
+  #checkJournal(node: string, disk: DiskState, row: Commit["rows"][number], commit: Commit): void {
+    const before = disk.rows.get(keyId(row)) ?? EMPTY_ROW;
+    const after = row.body === null ? EMPTY_ROW : decodeRow(row.body);
+    const gap = journalGap(before.cells, after.cells, commit.journal.filter((record) => keyId(record) === keyId(row)));
+    if (gap.length > 0)
+      this.#violations.add("journal is complete", `${keyId(row)} at ${node}: ${gap} lost a conflict unrecorded`);
+  }
+
+  // ---- asked by checkers
+
+  /** What was on a disk at some moment between two times. */
+  statesOf(node: string, id: KeyId, fromMs: number, toMs: number): RowState[] {
+    const states = this.disk(node).states.get(id) ?? [];
+    const before = states.findLast((state) => state.fromMs <= fromMs) ?? NOTHING;
+    return [before, ...states.filter((state) => state.fromMs > fromMs && state.fromMs <= toMs)];
+  }
+
+  /** The writes of a key that a vector of its partition covers. */
+  covered(id: KeyId, vector: VersionVector): Written[] {
+    return (this.byKey.get(id) ?? []).filter(({ entry }) => vector.seq(entry.actor) >= lastSeq(entry));
+  }
+
+  hasApplied(node: string, write: Written): boolean {
+    return this.disk(node).applied.has(write);
+  }
+}
+
+const NOTHING: RowState = { fromMs: 0, live: new Map(), applied: new Set() };
+
+function seqOf(vectors: Vectors, partition: number, actor: string): number {
+  return vectors.get(partition)?.get(actor) ?? 0;
+}
+
+function setSeq(vectors: Vectors, partition: number, actor: string, seq: number): void {
+  const seqs = vectors.get(partition);
+  if (seqs) seqs.set(actor, seq);
+  else vectors.set(partition, new Map([[actor, seq]]));
+}
+
+function vectorsOf(entries: StoreImage["vectors"]): Vectors {
+  const vectors: Vectors = new Map();
+  for (const { partition, actor, seq } of entries.values()) setSeq(vectors, partition, actor, seq);
+  return vectors;
+}
+
+function isCovered(vectors: Vectors, { partition, entry }: Written): boolean {
+  return seqOf(vectors, partition, entry.actor) >= lastSeq(entry);
+}
+
+/** Bytes and big integers as text, so that contents compare. */
+function plain({ path, content }: Cell): unknown {
+  const text = (value: unknown): unknown =>
+    typeof value === "bigint" ? String(value) : value instanceof Uint8Array ? [...value] : value;
+  return [path, JSON.parse(JSON.stringify(content, (_, value: unknown) => text(value)))];
+}

@@ -1,0 +1,33 @@
+import type { History, Seen, Violations } from "./history.ts";
+import { keyId } from "./history.ts";
+import type { Ledger, RowState } from "./ledger.ts";
+import { sameSet } from "./naive.ts";
+
+/** A store shows a commit a little before its process is told of it. */
+const NOTICE_MS = 1;
+
+/** What a read showed must have been on its node's disk at some moment between request and answer, and its session
+ *  token must cover it. */
+export function checkReads(history: History, ledger: Ledger, violations: Violations): void {
+  for (const { reply, client } of history.reads) {
+    const what = `${client}'s read of ${keyId(reply.key)} at ${reply.node}, ${reply.sentMs}–${reply.doneMs} ms`;
+    if (reply.dots && !stateShown(reply, ledger))
+      violations.add("reads are durable", `${what}: showed ${[...reply.dots]}`);
+    if (!reply.dots || !reply.session) continue;
+    for (const write of ledger.byKey.get(keyId(reply.key)) ?? []) {
+      const vector = reply.session.find(({ partition }) => partition === write.partition)?.vector;
+      const { actor } = write.entry;
+      for (const dot of reply.dots)
+        if (dot.startsWith(`${actor}:`) && (vector?.seq(actor) ?? 0) < Number(dot.slice(actor.length + 1)))
+          violations.add("session", `${what}: its token does not cover ${dot}`);
+    }
+  }
+}
+
+/** The moment that an answer showed. */
+export function stateShown({ node, key, sentMs, doneMs, dots }: Seen, ledger: Ledger): RowState | undefined {
+  if (!dots) return undefined;
+  return ledger
+    .statesOf(node, keyId(key), sentMs, doneMs + NOTICE_MS)
+    .find(({ live }) => sameSet(new Set(live.keys()), dots));
+}

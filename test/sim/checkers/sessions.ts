@@ -1,0 +1,54 @@
+import type { DotKey, VersionVector } from "../../../crdt/index.ts";
+import { addedCells, dotKey, lastSeq } from "../../../crdt/index.ts";
+import type { PartitionSeen } from "../../../src/replication/api.ts";
+import type { History, KeyId, Violations } from "./history.ts";
+import { keyId } from "./history.ts";
+import type { Ledger, Written } from "./ledger.ts";
+
+/** Read-your-writes and monotonic reads by the tokens themselves: what a token covers is shown, or was removed by a
+ *  write that the answer's token covers; what a token knew as removed is not shown again. Writes that carry a token come
+ *  after all that it covers. */
+export function checkSessions(history: History, ledger: Ledger, violations: Violations): void {
+  for (const { client, level, session, reply } of history.reads) {
+    if (level !== "session" || !session || !reply.dots) continue;
+    const id = keyId(reply.key);
+    const what = `${client} at ${reply.node}, ${reply.doneMs} ms, ${id}`;
+    const known = coveredBy(session, id, ledger);
+    const shownVectors = reply.session ?? session;
+    for (const write of known) {
+      const missing = addedCells(write.entry)
+        .map(({ dot }) => dotKey(dot))
+        .filter((dot) => !reply.dots?.has(dot) && !isRemoved(dot, coveredBy(shownVectors, id, ledger)));
+      if (missing.length > 0) violations.add("session", `${what}: ${write.name} was seen before and is missing`);
+    }
+    for (const dot of reply.dots)
+      if (isRemoved(dot, known)) violations.add("session", `${what}: ${dot} was known as removed and is shown again`);
+    if (reply.session && !reaches(reply.session, session))
+      violations.add("session", `${what}: the token forgot what it covered`);
+  }
+  for (const { tag, session, key } of history.writes) {
+    const [write] = ledger.byTag.get(tag) ?? [];
+    if (!write || !session) continue;
+    for (const earlier of coveredBy(session, keyId(key), ledger))
+      if (earlier !== write && !write.here.has(earlier))
+        violations.add("session", `${tag} came after ${earlier.name} in its session, and did not see it`);
+  }
+}
+
+function coveredBy(session: readonly PartitionSeen[], id: KeyId, ledger: Ledger): Written[] {
+  return (ledger.byKey.get(id) ?? []).filter(
+    ({ partition, entry }) => (vectorOf(session, partition)?.seq(entry.actor) ?? 0) >= lastSeq(entry),
+  );
+}
+
+function vectorOf(session: readonly PartitionSeen[], partition: number): VersionVector | undefined {
+  return session.find((seen) => seen.partition === partition)?.vector;
+}
+
+function isRemoved(dot: DotKey, by: readonly Written[]): boolean {
+  return by.some(({ entry }) => entry.removes.some((removed) => dotKey(removed) === dot));
+}
+
+function reaches(now: readonly PartitionSeen[], before: readonly PartitionSeen[]): boolean {
+  return before.every(({ partition, vector }) => vectorOf(now, partition)?.reaches(vector) ?? vector.size === 0);
+}

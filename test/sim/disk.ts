@@ -1,0 +1,202 @@
+import { assert, InputError } from "../../src/kernel/assert.ts";
+import type { Rng } from "../../src/kernel/rng.ts";
+import { type MemoryStore, openMemoryStore, type StoreImage } from "../../src/storage/memory.ts";
+import type { Commit, Store, StoreCopy } from "../../src/storage/store.ts";
+import type { Disk } from "../../src/world/world.ts";
+import type { Life } from "./life.ts";
+import { PHASE_IO } from "./scheduler.ts";
+import { hashBytes } from "./trace.ts";
+
+/** From measurements of SQLite with fsync on common SSDs: architecture.md, Storage. */
+const COMMIT_MS = [1.5, 5] as const;
+const READ_MS = [0.05, 0.5] as const;
+const OPEN_MS = [3, 10] as const;
+/** Between the moment when a commit is on disk (and reads see it) and that when its caller hears of it. */
+const NOTICE_MS = [0.05, 0.5] as const;
+
+/** What a machine keeps while its processes come and go: a store per data directory. */
+export class SimDisk {
+  readonly #rng: Rng;
+  readonly #stores = new Map<string, MemoryStore>();
+  readonly #images = new Map<string, StoreImage>();
+  readonly #inUse = new Set<string>();
+  #failNextCommit = false;
+
+  constructor(rng: Rng) {
+    this.#rng = rng;
+  }
+
+  /** What is on disk now; undefined when nothing ever was. */
+  snapshot(dataDir: string): StoreImage | undefined {
+    return this.#stores.get(dataDir)?.image() ?? this.#images.get(dataDir);
+  }
+
+  /** Puts an older (or damaged) image in place: a backup restored, a virtual machine rolled back. Not while it is open. */
+  restore(dataDir: string, image: StoreImage): void {
+    assert(!this.#inUse.has(dataDir), "an image is put back while nobody has the store open");
+    this.#stores.delete(dataDir);
+    this.#images.set(dataDir, image);
+  }
+
+  /** The next commit fails after it was written, durable or not: whoever called must not go on (data.md, SQLite). */
+  failNextCommit(): void {
+    this.#failNextCommit = true;
+  }
+
+  /** The disk as one life sees it. */
+  of(life: Life): Disk {
+    return { openStore: (dataDir) => this.#open(life, dataDir) };
+  }
+
+  #open(life: Life, dataDir: string): Promise<Store> {
+    return life.promise((resolve, reject) => {
+      const open = (): void => {
+        if (this.#inUse.has(dataDir)) {
+          reject(new InputError("data-dir-in-use", `${dataDir} is in use by another process; stop it first`));
+          return;
+        }
+        const image = this.snapshot(dataDir);
+        const inner = openMemoryStore(image === undefined ? {} : { image });
+        this.#stores.set(dataDir, inner);
+        this.#inUse.add(dataDir);
+        const release = (): void => void this.#inUse.delete(dataDir);
+        resolve(new SimStore(life, inner, this, release));
+      };
+      life.later(this.between(OPEN_MS), PHASE_IO, "read", open, `open ${dataDir}`);
+    });
+  }
+
+  // ---- for SimStore
+
+  between([least, most]: readonly [number, number]): number {
+    return least + this.#rng.unit() * (most - least);
+  }
+
+  heads(): boolean {
+    return this.#rng.below(2) === 0;
+  }
+
+  takeFailure(): boolean {
+    const fails = this.#failNextCommit;
+    this.#failNextCommit = false;
+    return fails;
+  }
+}
+
+/** A store whose operations take time, and whose commits can be lost or kept when the process dies in the middle. */
+class SimStore implements Store {
+  readonly #life: Life;
+  readonly #inner: MemoryStore;
+  readonly #disk: SimDisk;
+  readonly #release: () => void;
+  #pending: { readonly commit: Commit; written: boolean } | undefined;
+  #onIdle: (() => void) | undefined;
+  #broken = false;
+
+  constructor(life: Life, inner: MemoryStore, disk: SimDisk, release: () => void) {
+    this.#life = life;
+    this.#inner = inner;
+    this.#disk = disk;
+    this.#release = release;
+    life.onDeath.add(this.#die);
+  }
+
+  /** Its process is gone: a commit under way is on disk whole, or not at all. */
+  readonly #die = (): void => {
+    const { core, index } = this.#life;
+    if (this.#pending?.written === false && this.#disk.heads()) {
+      core.trace.record(core.scheduler.nowMs, index, "durable", 0, "kept at the crash");
+      void this.#inner.commit(this.#pending.commit);
+    }
+    this.#pending = undefined;
+    this.#release();
+  };
+
+  commit(commit: Commit): Promise<void> {
+    return this.#life.promise((resolve, reject) => {
+      if (!this.#life.alive) return;
+      assert(this.#pending === undefined, "one commit at a time");
+      if (this.#broken) {
+        reject(new Error("the state of the store is unknown since a commit failed"));
+        return;
+      }
+      const pending = { commit, written: false };
+      this.#pending = pending;
+      const { core, index } = this.#life;
+      core.trace.record(core.scheduler.nowMs, index, "commit", hashCommit(commit));
+      // The disk works on while the process is stalled: this is no event of its.
+      const { scheduler } = core;
+      scheduler.at(scheduler.nowMs + this.#disk.between(COMMIT_MS), PHASE_IO, () => {
+        if (this.#pending !== pending) return false;
+        void this.#write(pending).then(resolve, reject);
+        return true;
+      });
+    });
+  }
+
+  async #write(pending: { readonly commit: Commit; written: boolean }): Promise<void> {
+    const fails = this.#disk.takeFailure();
+    if (!fails || this.#disk.heads()) await this.#inner.commit(pending.commit);
+    pending.written = true;
+    this.#broken = fails;
+    await this.#life.promise<void>((resolve) =>
+      this.#life.later(this.#disk.between(NOTICE_MS), PHASE_IO, "durable", () => resolve()),
+    );
+    this.#pending = undefined;
+    this.#onIdle?.();
+    if (fails) throw new Error("disk I/O error: fsync failed");
+  }
+
+  /** A read takes its time, then sees the last commit of that moment. */
+  #later<T>(what: string, read: () => Promise<T>): Promise<T> {
+    return this.#life.promise((resolve, reject) => {
+      const answer = (): void => void read().then(resolve, reject);
+      this.#life.later(this.#disk.between(READ_MS), PHASE_IO, "read", answer, what);
+    });
+  }
+
+  load: Store["load"] = () => this.#later("load", () => this.#inner.load());
+  readRows: Store["readRows"] = (keys) => this.#later("rows", () => this.#inner.readRows(keys));
+  scanKeys: Store["scanKeys"] = (range) => this.#later("keys", () => this.#inner.scanKeys(range));
+  scanSlots: Store["scanSlots"] = (from, to) => this.#later("slots", () => this.#inner.scanSlots(from, to));
+  buckets: Store["buckets"] = () => this.#later("buckets", () => this.#inner.buckets());
+  scanConflicts: Store["scanConflicts"] = (range) => this.#later("conflicts", () => this.#inner.scanConflicts(range));
+  countConflicts: Store["countConflicts"] = () => this.#later("conflicts", () => this.#inner.countConflicts());
+  readLog: Store["readLog"] = (...range) => this.#later("log", () => this.#inner.readLog(...range));
+  readLogOf: Store["readLogOf"] = (...range) => this.#later("log of", () => this.#inner.readLogOf(...range));
+  oldestLog: Store["oldestLog"] = (limit) => this.#later("oldest log", () => this.#inner.oldestLog(limit));
+  logSize: Store["logSize"] = () => this.#later("log size", () => this.#inner.logSize());
+  readDeletion: Store["readDeletion"] = (key) => this.#later("deletion", () => this.#inner.readDeletion(key));
+  readJournal: Store["readJournal"] = (filter) => this.#later("journal", () => this.#inner.readJournal(filter));
+  usage: Store["usage"] = () => this.#later("usage", () => this.#inner.usage());
+
+  openCopy(from: number, to: number): Promise<StoreCopy> {
+    return this.#later("copy", async () => {
+      const copy = await this.#inner.openCopy(from, to);
+      return {
+        rows: copy.rows,
+        read: (offset, maxBytes) => this.#later("copy", () => copy.read(offset, maxBytes)),
+        close: () => this.#later("copy", () => copy.close()),
+      };
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#pending !== undefined) {
+      await this.#life.promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    await this.#later("close", () => this.#inner.close());
+    this.#life.onDeath.delete(this.#die);
+    this.#release();
+  }
+}
+
+/** What decides about a later run: rows and log. */
+function hashCommit(commit: Commit): number {
+  let hash = commit.rows.length * 31 + commit.log.length;
+  for (const row of commit.rows) hash = Math.imul(hash, 31) ^ (row.body === null ? 7 : hashBytes(row.body));
+  for (const record of commit.log) hash = Math.imul(hash, 31) ^ hashBytes(record.body);
+  return hash >>> 0;
+}
