@@ -1,5 +1,11 @@
-import { InternalError, present } from "../kernel/assert.ts";
-import { compareBytes, utf8 } from "../kernel/bytes.ts";
+import { assert, type InternalError } from "../kernel/assert.ts";
+import { compareText } from "../kernel/bytes.ts";
+import type { ActorId } from "../kernel/ids.ts";
+import { checkCommit, type HighWater, nameOfKey } from "./check-commit.ts";
+import { compareRowKeys, compareSlots, compareUtf8 } from "./key-order.ts";
+import { LazySorted } from "./lazy-sorted.ts";
+import { EMPTY_IMAGE, type MemoryRow, type StoreImage } from "./memory-image.ts";
+import { MemoryLog } from "./memory-log.ts";
 import type {
   Commit,
   ConflictRange,
@@ -12,29 +18,11 @@ import type {
   StoreCopy,
   StoredRow,
   StoreState,
-  VectorEntry,
 } from "./store.ts";
+import { damagedCopy, storeClosed, unknownState } from "./store-errors.ts";
+import { Turns } from "./turns.ts";
 
-/** What a memory store has made durable, as a value: opening a store from it and writing there leaves it unchanged. */
-export interface StoreImage {
-  readonly rows: ReadonlyMap<string, MemoryRow>;
-  readonly log: readonly LogRecord[];
-  readonly vectors: ReadonlyMap<string, VectorEntry>;
-  readonly floors: ReadonlyMap<string, VectorEntry>;
-  readonly acks: ReadonlyMap<string, StoreState["acks"][number]>;
-  readonly sums: ReadonlyMap<number, StoreState["sums"][number]>;
-  readonly damaged: ReadonlyMap<string, StoreState["damaged"][number]>;
-  readonly deletions: ReadonlyMap<string, { readonly atMs: number; readonly body: Uint8Array }>;
-  readonly journal: readonly JournalRecord[];
-  readonly settings: ReadonlyMap<string, string>;
-  readonly lastPos: number;
-  readonly lastJournalSeq: number;
-}
-
-/** `isSound` stands for the checksum. */
-export interface MemoryRow extends StoredRow {
-  readonly isSound: boolean;
-}
+export { damageLog, damageRow, type StoreImage } from "./memory-image.ts";
 
 export interface MemoryStoreOptions {
   readonly image?: StoreImage;
@@ -42,362 +30,316 @@ export interface MemoryStoreOptions {
   readonly beforeDurable?: () => Promise<void>;
 }
 
-type Writable<T> = {
-  -readonly [K in keyof T]: T[K] extends ReadonlyMap<infer A, infer B>
-    ? Map<A, B>
-    : T[K] extends readonly (infer E)[]
-      ? E[]
-      : T[K];
-};
-
-const EMPTY: StoreImage = {
-  rows: new Map(),
-  log: [],
-  vectors: new Map(),
-  floors: new Map(),
-  acks: new Map(),
-  sums: new Map(),
-  damaged: new Map(),
-  deletions: new Map(),
-  journal: [],
-  settings: new Map(),
-  lastPos: 0,
-  lastJournalSeq: 0,
-};
-
-function copyImage(image: StoreImage): Writable<StoreImage> {
-  return {
-    rows: new Map(image.rows),
-    log: [...image.log],
-    vectors: new Map(image.vectors),
-    floors: new Map(image.floors),
-    acks: new Map(image.acks),
-    sums: new Map(image.sums),
-    damaged: new Map(image.damaged),
-    deletions: new Map(image.deletions),
-    journal: [...image.journal],
-    settings: new Map(image.settings),
-    lastPos: image.lastPos,
-    lastJournalSeq: image.lastJournalSeq,
-  };
-}
-
 /** A store in memory, for simulations: no fsync but the one it is told of. */
 export function openMemoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   return new MemoryStore(options);
 }
 
-const idOf = ({ bucket, key }: RowKey): string => `${bucket}\0${key}`;
+/** A place in the indexes: stays while its row changes. */
+interface Place extends RowKey {
+  readonly slot: number;
+  row: MemoryRow;
+}
 
 export class MemoryStore implements Store {
-  readonly #data: Writable<StoreImage>;
   readonly #beforeDurable: () => Promise<void>;
-  #failed: Error | null = null;
-  /** Row keys in byte order per bucket, and rows by slot: made anew when a row came or went. */
-  #ordered: Map<string, { key: string; bytes: Uint8Array }[]> | null = null;
-  #bySlot: MemoryRow[] | null = null;
-  #slotsStale = true;
+  readonly #places = new Map<string, Place>();
+  readonly #byKey = new LazySorted<Place>(compareRowKeys);
+  readonly #bySlot = new LazySorted<Place>(compareSlots);
+  readonly #inConflict = new LazySorted<Place>(compareRowKeys);
+  readonly #log = new MemoryLog();
+  readonly #vectors: Map<string, StoreState["vectors"][number]>;
+  readonly #floors: Map<string, StoreState["floors"][number]>;
+  readonly #acks: Map<string, StoreState["acks"][number]>;
+  readonly #sums: Map<number, StoreState["sums"][number]>;
+  readonly #damaged: Map<string, StoreState["damaged"][number]>;
+  readonly #deletions: Map<string, { readonly atMs: number; readonly body: Uint8Array }>;
+  readonly #settings: Map<string, string>;
+  /** In order of seq. */
+  #journal: readonly JournalRecord[];
+  #high: HighWater;
 
-  constructor({ image, beforeDurable }: MemoryStoreOptions) {
-    this.#data = copyImage(image ?? EMPTY);
+  readonly #turns = new Turns();
+  #committing = false;
+  #failure: InternalError | undefined;
+  #closed = false;
+
+  constructor({ image = EMPTY_IMAGE, beforeDurable }: MemoryStoreOptions) {
     this.#beforeDurable = beforeDurable ?? (() => Promise.resolve());
+    for (const row of image.rows.values()) this.#putRow(row);
+    for (const record of image.log) this.#log.add(record);
+    this.#vectors = new Map(image.vectors);
+    this.#floors = new Map(image.floors);
+    this.#acks = new Map(image.acks);
+    this.#sums = new Map(image.sums);
+    this.#damaged = new Map(image.damaged);
+    this.#deletions = new Map(image.deletions);
+    this.#settings = new Map(image.settings);
+    this.#journal = image.journal;
+    this.#high = { lastPos: image.lastPos, lastJournalSeq: image.lastJournalSeq };
   }
 
-  /** The durable state now. */
+  /** The durable state now; also after `close`, and while a commit is under way (then without it). */
   image(): StoreImage {
-    return copyImage(this.#data);
+    return {
+      rows: new Map([...this.#places].map(([name, place]) => [name, place.row])),
+      log: [...this.#log.list()],
+      vectors: new Map(this.#vectors),
+      floors: new Map(this.#floors),
+      acks: new Map(this.#acks),
+      sums: new Map(this.#sums),
+      damaged: new Map(this.#damaged),
+      deletions: new Map(this.#deletions),
+      journal: [...this.#journal],
+      settings: new Map(this.#settings),
+      ...this.#high,
+    };
   }
 
   async load(): Promise<StoreState> {
-    const d = this.#data;
+    this.#throwIfClosed();
     return {
-      settings: new Map(d.settings),
-      vectors: [...d.vectors.values()],
-      floors: [...d.floors.values()],
-      acks: [...d.acks.values()],
-      sums: [...d.sums.values()],
-      damaged: [...d.damaged.values()],
-      awaiting: d.log.filter((record) => record.awaits),
-      lastPos: d.lastPos,
-      lastJournalSeq: d.lastJournalSeq,
+      settings: new Map(this.#settings),
+      vectors: [...this.#vectors.values()],
+      floors: [...this.#floors.values()],
+      acks: [...this.#acks.values()],
+      sums: [...this.#sums.values()],
+      damaged: [...this.#damaged.values()],
+      awaiting: this.#log.awaiting(),
+      ...this.#high,
     };
   }
 
   async commit(commit: Commit): Promise<void> {
-    if (this.#failed) throw this.#failed;
+    this.#throwIfClosed();
+    assert(!this.#committing, "one commit at a time");
+    if (this.#failure) throw this.#failure;
+    const after = checkCommit(commit, this.#high);
+    this.#committing = true;
     try {
-      await this.#beforeDurable();
+      await this.#turns.run(async () => {
+        this.#log.checkNew(commit.log);
+        await this.#beforeDurable();
+        this.#apply(commit);
+        this.#high = after;
+      });
     } catch (error) {
-      this.#failed = new InternalError(
-        `the store is in an unknown state: ${error instanceof Error ? error.message : String(error)}`,
-      );
-      throw this.#failed;
-    }
-    this.#applyRows(commit);
-    this.#applyLog(commit);
-    this.#applyRest(commit);
-  }
-
-  #applyRows({ rows }: Commit): void {
-    for (const { bucket, key, slot, body, conflict } of rows) {
-      const id = idOf({ bucket, key });
-      const had = this.#data.rows.has(id);
-      if (body === null) this.#data.rows.delete(id);
-      else this.#data.rows.set(id, { bucket, key, slot, body, conflict, isSound: true });
-      if (had !== (body !== null)) this.#ordered = null;
-      this.#slotsStale = true;
+      this.#failure = unknownState(error);
+      throw this.#failure;
+    } finally {
+      this.#committing = false;
     }
   }
 
-  #applyLog({ log, cutLog }: Commit): void {
-    const d = this.#data;
-    for (const record of log) {
-      if (record.pos <= d.lastPos) throw new InternalError("log positions count up and are never reused");
-      d.log.push(record);
-      d.lastPos = record.pos;
+  #apply(commit: Commit): void {
+    for (const row of commit.rows) {
+      if (row.body === null) this.#removeRow(row);
+      else this.#putRow({ ...row, body: row.body.slice(), isSound: true });
     }
-    if (cutLog.length === 0) return;
-    const gone = new Set(cutLog);
-    d.log = d.log.filter((record) => !gone.has(record.pos));
-  }
-
-  #applyRest(commit: Commit): void {
-    const d = this.#data;
-    for (const entry of commit.vectors) d.vectors.set(`${entry.partition}:${entry.actor}`, entry);
-    for (const entry of commit.floors) d.floors.set(`${entry.partition}:${entry.actor}`, entry);
+    for (const record of commit.log) this.#log.add({ ...record, body: record.body.slice(), isSound: true });
+    this.#log.cut(commit.cutLog);
+    for (const entry of commit.vectors) this.#vectors.set(`${entry.partition} ${entry.actor}`, entry);
+    for (const entry of commit.floors) this.#floors.set(`${entry.partition} ${entry.actor}`, entry);
     for (const { peer, partition, vector } of commit.acks)
-      setOrDelete(d.acks, `${partition}:${peer}`, vector && { peer, partition, vector });
-    for (const sums of commit.sums) d.sums.set(sums.partition, sums);
+      setOrDelete(this.#acks, `${partition} ${peer}`, vector && { peer, partition, vector });
+    for (const sums of commit.sums) this.#sums.set(sums.partition, sums);
     for (const { partition, leaf, vector } of commit.damaged)
-      setOrDelete(d.damaged, `${partition}:${leaf}`, vector && { partition, leaf, vector });
+      setOrDelete(this.#damaged, `${partition} ${leaf}`, vector && { partition, leaf, vector });
     for (const { bucket, key, atMs, body } of commit.deletions)
-      setOrDelete(d.deletions, idOf({ bucket, key }), body && { atMs, body });
-    for (const record of commit.journal) {
-      d.journal.push(record);
-      d.lastJournalSeq = Math.max(d.lastJournalSeq, record.seq);
+      setOrDelete(this.#deletions, nameOfKey({ bucket, key }), body && { atMs, body });
+    if (commit.journal.length > 0) this.#journal = [...this.#journal, ...commit.journal];
+    for (const { name, value } of commit.settings) this.#settings.set(name, value);
+    if (commit.forgetBeforeMs) this.#forget(commit.forgetBeforeMs);
+  }
+
+  #forget(before: NonNullable<Commit["forgetBeforeMs"]>): void {
+    for (const [name, { atMs }] of this.#deletions) if (atMs < before.deletions) this.#deletions.delete(name);
+    this.#journal = this.#journal.filter(({ atMs }) => atMs >= before.journal);
+  }
+
+  #putRow(row: MemoryRow): void {
+    const name = nameOfKey(row);
+    const place = this.#places.get(name);
+    if (place?.slot !== row.slot) {
+      if (place) this.#removeRow(row);
+      const { bucket, key, slot } = row;
+      const made: Place = { bucket, key, slot, row };
+      this.#places.set(name, made);
+      this.#byKey.add(made);
+      this.#bySlot.add(made);
+      if (row.conflict) this.#inConflict.add(made);
+      return;
     }
-    for (const { name, value } of commit.settings) d.settings.set(name, value);
-    const forget = commit.forgetBeforeMs;
-    if (!forget) return;
-    for (const [id, { atMs }] of d.deletions) if (atMs < forget.deletions) d.deletions.delete(id);
-    d.journal = d.journal.filter(({ atMs }) => atMs >= forget.journal);
+    if (row.conflict && !place.row.conflict) this.#inConflict.add(place);
+    if (!row.conflict && place.row.conflict) this.#inConflict.remove(place);
+    place.row = row;
+  }
+
+  #removeRow(key: RowKey): void {
+    const name = nameOfKey(key);
+    const place = this.#places.get(name);
+    if (!place) return;
+    this.#places.delete(name);
+    this.#byKey.remove(place);
+    this.#bySlot.remove(place);
+    if (place.row.conflict) this.#inConflict.remove(place);
   }
 
   async readRows(keys: readonly RowKey[]): Promise<(RowRead | undefined)[]> {
+    this.#throwIfClosed();
     return keys.map((key) => {
-      const row = this.#data.rows.get(idOf(key));
-      return row && readOf(row);
+      const place = this.#places.get(nameOfKey(key));
+      return place && readOf(place);
     });
   }
 
   async scanKeys({ bucket, prefix, after, limit, maxBytes }: KeyRange): Promise<RowRead[]> {
-    const keys = this.#order().get(bucket) ?? [];
-    const prefixBytes = utf8(prefix);
-    const afterBytes = after === undefined ? null : utf8(after);
-    const start = firstIndex(
-      keys,
-      (k) => compareBytes(k.bytes, prefixBytes) >= 0 && (!afterBytes || compareBytes(k.bytes, afterBytes) > 0),
-    );
+    this.#throwIfClosed();
+    const start = this.#byKey.firstIndex((place) => {
+      const order = compareText(place.bucket, bucket);
+      if (order !== 0) return order > 0;
+      return compareUtf8(place.key, prefix) >= 0 && (after === undefined || compareUtf8(place.key, after) > 0);
+    });
+    const list = this.#byKey.list();
     const rows: RowRead[] = [];
     let bytes = 0;
-    for (let i = start; i < keys.length && rows.length < limit; i++) {
-      const { key, bytes: keyBytes } = present(keys[i], "an index below the length");
-      if (compareBytes(keyBytes.subarray(0, prefixBytes.length), prefixBytes) !== 0) break;
-      const row = present(this.#data.rows.get(idOf({ bucket, key })), "an ordered key has a row");
-      bytes += row.body.length;
+    for (let at = start; at < list.length && rows.length < limit; at++) {
+      const place = list[at] as Place;
+      if (place.bucket !== bucket || !place.key.startsWith(prefix)) break;
+      bytes += sizeOf(place.row);
       if (rows.length > 0 && bytes > maxBytes) break;
-      rows.push(readOf(row));
+      rows.push(readOf(place));
     }
     return rows;
   }
 
-  #order(): Map<string, { key: string; bytes: Uint8Array }[]> {
-    if (this.#ordered) return this.#ordered;
-    const ordered = new Map<string, { key: string; bytes: Uint8Array }[]>();
-    for (const { bucket, key } of this.#data.rows.values()) {
-      const keys = ordered.get(bucket) ?? [];
-      keys.push({ key, bytes: utf8(key) });
-      ordered.set(bucket, keys);
-    }
-    for (const keys of ordered.values()) keys.sort((a, b) => compareBytes(a.bytes, b.bytes));
-    this.#ordered = ordered;
-    return ordered;
-  }
-
-  #slots(): MemoryRow[] {
-    if (!this.#bySlot || this.#slotsStale) {
-      this.#bySlot = [...this.#data.rows.values()].sort(
-        (a, b) =>
-          a.slot - b.slot || compareBytes(utf8(a.bucket), utf8(b.bucket)) || compareBytes(utf8(a.key), utf8(b.key)),
-      );
-      this.#slotsStale = false;
-    }
-    return this.#bySlot;
-  }
-
-  #inSlots(from: number, to: number): MemoryRow[] {
-    const rows = this.#slots();
-    return rows.slice(
-      firstIndex(rows, (r) => r.slot >= from),
-      firstIndex(rows, (r) => r.slot >= to),
-    );
-  }
-
   async scanSlots(from: number, to: number): Promise<RowRead[]> {
-    return this.#inSlots(from, to).map(readOf);
+    this.#throwIfClosed();
+    return this.#placesInSlots(from, to).map(readOf);
+  }
+
+  #placesInSlots(from: number, to: number): readonly Place[] {
+    const start = this.#bySlot.firstIndex(({ slot }) => slot >= from);
+    const end = this.#bySlot.firstIndex(({ slot }) => slot >= to);
+    return this.#bySlot.list().slice(start, end);
   }
 
   async buckets(): Promise<{ bucket: string; rows: number }[]> {
-    const ordered = [...this.#order()].map(([bucket, keys]) => ({ bucket, rows: keys.length }));
-    return ordered.sort((a, b) => (a.bucket < b.bucket ? -1 : 1));
+    this.#throwIfClosed();
+    const rows = new Map<string, number>();
+    for (const { bucket } of this.#byKey.list()) rows.set(bucket, (rows.get(bucket) ?? 0) + 1);
+    return [...rows].map(([bucket, count]) => ({ bucket, rows: count }));
   }
 
   async scanConflicts({ bucket, after, limit }: ConflictRange): Promise<RowRead[]> {
-    const found: RowRead[] = [];
-    for (const { bucket: name } of await this.buckets()) {
-      if (bucket !== undefined && name !== bucket) continue;
-      for (const { key, bytes } of this.#order().get(name) ?? []) {
-        const row = present(this.#data.rows.get(idOf({ bucket: name, key })), "an ordered key has a row");
-        const isPast =
-          !after || name > after.bucket || (name === after.bucket && compareBytes(bytes, utf8(after.key)) > 0);
-        if (row.conflict && isPast) found.push(readOf(row));
-        if (found.length >= limit) return found;
-      }
-    }
-    return found;
+    this.#throwIfClosed();
+    const start = this.#inConflict.firstIndex(
+      (place) =>
+        (bucket === undefined || place.bucket >= bucket) && (after === undefined || compareRowKeys(place, after) > 0),
+    );
+    const places = this.#inConflict.list().slice(start, start + limit);
+    return places.filter((place) => bucket === undefined || place.bucket === bucket).map(readOf);
   }
 
   async countConflicts(): Promise<number> {
-    let count = 0;
-    for (const { conflict } of this.#data.rows.values()) if (conflict) count += 1;
-    return count;
+    this.#throwIfClosed();
+    return this.#inConflict.size;
   }
 
   async readLog(afterPos: number, limit: number, maxBytes: number): Promise<LogRecord[]> {
-    const { log } = this.#data;
-    return within(
-      log.slice(
-        firstIndex(log, (r) => r.pos > afterPos),
-        undefined,
-      ),
-      limit,
-      maxBytes,
-    );
+    this.#throwIfClosed();
+    return this.#log.readFrom(afterPos, limit, maxBytes);
   }
 
-  async readLogOf(
-    partition: number,
-    actor: string,
-    fromSeq: number,
-    limit: number,
-    maxBytes: number,
-  ): Promise<LogRecord[]> {
-    const records = this.#data.log.filter((r) => r.partition === partition && r.actor === actor && r.last >= fromSeq);
-    return within(
-      records.sort((a, b) => a.first - b.first),
-      limit,
-      maxBytes,
-    );
+  async readLogOf(partition: number, actor: ActorId, fromSeq: number, limit: number, maxBytes: number) {
+    this.#throwIfClosed();
+    return this.#log.readOf(partition, actor, fromSeq, limit, maxBytes);
   }
 
   async oldestLog(limit: number): Promise<LogRecord[]> {
-    return this.#data.log.slice(0, limit);
+    this.#throwIfClosed();
+    return this.#log.readFrom(0, limit, Number.POSITIVE_INFINITY);
   }
 
-  async logSize(): Promise<{ records: number; bytes: number; oldestAtMs: number | null }> {
-    const { log } = this.#data;
-    return {
-      records: log.length,
-      bytes: log.reduce((sum, r) => sum + r.body.length, 0),
-      oldestAtMs: log[0]?.atMs ?? null,
-    };
+  async logSize() {
+    this.#throwIfClosed();
+    return this.#log.size();
   }
 
   async readDeletion(key: RowKey): Promise<Uint8Array | undefined> {
-    return this.#data.deletions.get(idOf(key))?.body;
+    this.#throwIfClosed();
+    return this.#deletions.get(nameOfKey(key))?.body;
   }
 
-  async readJournal({
-    key,
-    beforeSeq,
-    limit,
-  }: {
-    key?: RowKey;
-    beforeSeq?: number;
-    limit: number;
-  }): Promise<JournalRecord[]> {
-    const records = this.#data.journal.filter(
-      (r) => (!key || idOf(r) === idOf(key)) && (beforeSeq === undefined || r.seq < beforeSeq),
-    );
-    return records.sort((a, b) => b.seq - a.seq).slice(0, limit);
+  async readJournal(filter: { key?: RowKey; beforeSeq?: number; limit: number }): Promise<JournalRecord[]> {
+    this.#throwIfClosed();
+    const { key, beforeSeq = Number.POSITIVE_INFINITY, limit } = filter;
+    const name = key && nameOfKey(key);
+    const found = this.#journal.filter((record) => record.seq < beforeSeq && (!name || nameOfKey(record) === name));
+    return found.reverse().slice(0, limit);
   }
 
+  /** In the order of the calls with commits, as SQLite's is. */
   async openCopy(from: number, to: number): Promise<StoreCopy> {
-    const rows = this.#inSlots(from, to);
-    if (rows.some((row) => !row.isSound)) throw new InternalError("a copy would hold a damaged row");
+    this.#throwIfClosed();
+    const rows = await this.#turns.run(async () =>
+      this.#placesInSlots(from, to).map((place): StoredRow => {
+        const { isSound, ...row } = place.row;
+        if (!isSound) throw damagedCopy(row.bucket, row.key);
+        return row;
+      }),
+    );
     return {
       rows: rows.length,
       read: async (offset, maxBytes) => {
-        const out: StoredRow[] = [];
         let bytes = 0;
-        for (const { isSound: _, ...row } of rows.slice(offset)) {
-          bytes += row.body.length;
-          if (out.length > 0 && bytes > maxBytes) break;
-          out.push(row);
+        let end = offset;
+        for (; end < rows.length; end++) {
+          bytes += sizeOf(rows[end] as StoredRow);
+          if (end > offset && bytes > maxBytes) break;
         }
-        return out;
+        return rows.slice(offset, end);
       },
-      close: async () => {},
+      close: async () => undefined,
     };
   }
 
   async usage(): Promise<{ dataBytes: number; freeBytes: number; totalBytes: number }> {
-    let dataBytes = 0;
-    for (const { body } of this.#data.rows.values()) dataBytes += body.length;
+    let dataBytes = this.#log.bytes;
+    for (const { row } of this.#places.values()) dataBytes += row.body.length;
     return { dataBytes, freeBytes: Number.POSITIVE_INFINITY, totalBytes: Number.POSITIVE_INFINITY };
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#turns.run(async () => undefined);
+  }
+
+  #throwIfClosed(): void {
+    if (this.#closed) throw storeClosed();
+  }
 }
 
-/** The image after a disk lost or garbled one row. */
-export function damageRow(image: StoreImage, bucket: string, key: string, how: "flip" | "remove"): StoreImage {
-  const damaged = copyImage(image);
-  const id = idOf({ bucket, key });
-  const row = damaged.rows.get(id);
-  if (how === "remove") damaged.rows.delete(id);
-  else if (row) damaged.rows.set(id, { ...row, isSound: false });
-  return damaged;
-}
-
-function readOf({ bucket, key, slot, body, conflict, isSound }: MemoryRow): RowRead {
+function readOf({ row: { bucket, key, slot, conflict, body, isSound } }: Place): RowRead {
   return { bucket, key, slot, conflict, body: isSound ? body : null };
 }
 
-function setOrDelete<V>(map: Map<string, V>, key: string, value: V | null): void {
-  if (value === null) map.delete(key);
-  else map.set(key, value);
+/** What counts towards a read's `maxBytes`: the key's UTF-8 and the body. */
+function sizeOf({ key, body }: { readonly key: string; readonly body: Uint8Array }): number {
+  return utf8Length(key) + body.length;
 }
 
-/** The first index at which a condition holds that holds for all later ones as well. */
-function firstIndex<T>(items: readonly T[], holds: (item: T) => boolean): number {
-  let low = 0;
-  let high = items.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (holds(items[middle] as T)) high = middle;
-    else low = middle + 1;
+function utf8Length(text: string): number {
+  let length = 0;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    // A surrogate is half of a pair, which is four bytes.
+    length += unit < 0x80 ? 1 : unit < 0x800 || (unit >= 0xd800 && unit <= 0xdfff) ? 2 : 3;
   }
-  return low;
+  return length;
 }
 
-function within(records: readonly LogRecord[], limit: number, maxBytes: number): LogRecord[] {
-  const out: LogRecord[] = [];
-  let bytes = 0;
-  for (const record of records) {
-    bytes += record.body.length;
-    if (out.length > 0 && (out.length >= limit || bytes > maxBytes)) break;
-    out.push(record);
-  }
-  return out;
+function setOrDelete<V>(map: Map<string, V>, name: string, value: V | null): void {
+  if (value === null) map.delete(name);
+  else map.set(name, value);
 }
