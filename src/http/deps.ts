@@ -1,0 +1,42 @@
+import type { Config } from "../config/types.ts";
+import type { NodeId, Region } from "../kernel/ids.ts";
+import type { ReplicaApi } from "../replication/api.ts";
+import type { ShapedNetwork } from "../world/shaping.ts";
+import type { World } from "../world/world.ts";
+
+/** What the HTTP API is made of. It has no time, chance or timers but those of this World, so that the simulator can call
+ *  it in-process. */
+export interface HttpDeps {
+  readonly config: Config;
+  readonly replica: ReplicaApi;
+  readonly world: Pick<World, "clock" | "timers" | "rng" | "sha256" | "log">;
+  /** Whom gossip knows of, this node included. Hearsay (I11): for display only. */
+  members(): readonly MemberView[];
+  /** Gossip packets that were refused, by reason. */
+  gossipRejects(): ReadonlyMap<string, number>;
+  readonly events: MemberEvents;
+  /** Only in dev mode: what this node's drivers let through. */
+  readonly network?: Pick<ShapedNetwork, "apply" | "rules">;
+  readonly version: string;
+  /** How late the event loop was lately, in ms. */
+  readonly loopDelayMs?: () => { readonly p50: number; readonly p99: number; readonly max: number };
+}
+
+export interface MemberView {
+  readonly id: NodeId;
+  readonly region: Region;
+  readonly state: "alive" | "suspect" | "dead" | "left";
+  readonly incarnation: number;
+  /** `host:port`. */
+  readonly gossipAddress: string;
+  /** What the member says of itself: `client`, `peer`, `zone`, `version` and more. */
+  readonly meta: ReadonlyMap<string, string>;
+  readonly rttMs: number | null;
+  /** Wall ms of the last change of its state. */
+  readonly sinceMs: number;
+}
+
+export interface MemberEvents {
+  /** Calls on every change of a member until the returned function is called. */
+  subscribe(listener: (member: MemberView) => void): () => void;
+}

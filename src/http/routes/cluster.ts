@@ -1,0 +1,209 @@
+import type { PeerSync, ReplicaStatus } from "../../replication/api.ts";
+import { type Api, baseHeaders, jsonResponse, rfc3339 } from "../api.ts";
+import { type Call, checkParameters, parseQuery } from "../call.ts";
+import type { MemberView } from "../deps.ts";
+import type { View } from "../json.ts";
+import { ProblemError } from "../problem.ts";
+
+type State = "healthy" | "degraded" | "unavailable";
+
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/** Named checks, worst first in meaning: `storage` and `ready` decide whether this node serves at all. */
+export function checksOf(api: Api, status: ReplicaStatus): Check[] {
+  const others = otherOwners(api);
+  const members = new Map(api.members().map((member) => [member.id, member]));
+  const away = others.filter(({ id }) => members.get(id)?.state !== "alive").map(({ id }) => id);
+  const links = new Map(status.peers.map((peer) => [peer.node, peer.link]));
+  const unlinked = others.filter(({ id }) => links.get(id) !== "up").map(({ id }) => id);
+  const damaged = status.partitions.reduce((sum, { damagedLeaves }) => sum + damagedLeaves, 0);
+  return [
+    checkOf("storage", status.failed === undefined, status.failed ?? "writing"),
+    checkOf("ready", status.ready, status.readyWarning ?? (status.ready ? "caught up" : "catching up with its peers")),
+    checkOf("members", away.length === 0, away.length === 0 ? "all owners alive" : `not alive: ${away.join(", ")}`),
+    checkOf("links", unlinked.length === 0, unlinked.length === 0 ? "all up" : `not up: ${unlinked.join(", ")}`),
+    checkOf(
+      "rows",
+      damaged === 0,
+      damaged === 0 ? "no damaged leaf" : `${damaged} damaged leaves: POST /cluster/repair`,
+    ),
+  ];
+}
+
+function checkOf(name: string, ok: boolean, detail: string): Check {
+  return { name, ok, detail };
+}
+
+function otherOwners(api: Api): HttpOwner[] {
+  return api.config.cluster.owners.filter(({ id }) => id !== api.replica.node);
+}
+type HttpOwner = Api["config"]["cluster"]["owners"][number];
+
+function stateOf(checks: readonly Check[]): State {
+  const failed = new Set(checks.filter(({ ok }) => !ok).map(({ name }) => name));
+  if (failed.has("storage") || failed.has("ready")) return "unavailable";
+  return failed.size > 0 ? "degraded" : "healthy";
+}
+
+/** Nothing is known to be missing on any owner, as far as this node can see. */
+function isConverged(api: Api, { peers }: ReplicaStatus): boolean {
+  const byNode = new Map(peers.map((peer) => [peer.node, peer]));
+  return otherOwners(api).every(({ id }) => {
+    const peer = byNode.get(id);
+    if (peer?.link !== "up" || peer.lastSyncMs === null) return false;
+    return peer.differences + peer.sumDifferences + peer.lagEntries + peer.behindEntries === 0;
+  });
+}
+
+/** `GET /cluster/status`. What the control plane will fill in is null. */
+export function clusterStatus(api: Api, call: Call): Response {
+  checkParameters(parseQuery(call.search), []);
+  const status = api.replica.status();
+  const checks = checksOf(api, status);
+  return jsonResponse(api, call, {
+    state: stateOf(checks),
+    cluster: { id: api.config.cluster.id, name: api.config.cluster.name },
+    node: api.replica.node,
+    region: api.replica.region,
+    version: api.version,
+    leader: null,
+    term: null,
+    quorum: null,
+    nodes: nodeViews(api, status),
+    stats: { commitIndex: null, lastLogIndex: null, snapshotIndex: null },
+    partitions: status.partitions.length,
+    records: status.records,
+    digest: status.digest,
+    converged: isConverged(api, status),
+    checks: checks.map((check) => ({ ...check })),
+  });
+}
+
+/** Members as gossip knows them, and owners that it never heard of. */
+export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: string]: View | undefined }[] {
+  const members = new Map(api.members().map((member) => [member.id, member]));
+  const peers = new Map(status.peers.map((peer) => [peer.node, peer]));
+  const ids = [...new Set([...api.config.cluster.owners.map(({ id }) => id), ...members.keys()])].sort();
+  return ids.map((id) => {
+    const member = members.get(id);
+    const region = member?.region ?? api.regions.get(id) ?? null;
+    const isSelf = id === api.replica.node;
+    return {
+      id,
+      region,
+      zone: member?.meta.get("zone") ?? null,
+      state: member?.state ?? "unknown",
+      self: isSelf ? true : undefined,
+      owner: api.regions.has(id),
+      role: "none",
+      actor: isSelf ? status.actor : (member?.meta.get("actor") ?? null),
+      addresses: addressViews(member, peers.get(id)),
+      incarnation: member?.incarnation ?? null,
+      since: member ? rfc3339(member.sinceMs) : null,
+      rttMs: member?.rttMs ?? null,
+      version: isSelf ? api.version : (member?.meta.get("version") ?? null),
+      lag: peers.has(id) ? lagView(peers.get(id)) : undefined,
+    };
+  });
+}
+
+function addressViews(member: MemberView | undefined, peer: PeerSync | undefined): View {
+  return {
+    gossip: member?.gossipAddress ?? null,
+    client: member?.meta.get("client") ?? null,
+    peer: peer?.address ?? member?.meta.get("peer") ?? null,
+  };
+}
+
+/** Entries still to go there, and to come from there. */
+function lagView(peer: PeerSync | undefined): View {
+  return peer ? { link: peer.link, to: peer.lagEntries, from: peer.behindEntries } : null;
+}
+
+/** `GET /cluster/nodes`, `/cluster/peers` (the same without this node). */
+export function listNodes(api: Api, call: Call, who: "all" | "others"): Response {
+  checkParameters(parseQuery(call.search), []);
+  const nodes = nodeViews(api, api.replica.status());
+  return jsonResponse(api, call, { nodes: nodes.filter(({ id }) => who === "all" || id !== api.replica.node) });
+}
+
+export function getNode(api: Api, call: Call, id: string): Response {
+  checkParameters(parseQuery(call.search), []);
+  const node = nodeViews(api, api.replica.status()).find((view) => view.id === id);
+  if (!node)
+    throw new ProblemError("not-found", `no node ${JSON.stringify(id.slice(0, 80))} here: see GET /cluster/nodes`);
+  return jsonResponse(api, call, node);
+}
+
+/** `GET /cluster/health`: for people and alerts; a balancer that obeyed it would take every node out at once. */
+export function clusterHealth(api: Api, call: Call): Response {
+  checkParameters(parseQuery(call.search), []);
+  const checks = checksOf(api, api.replica.status());
+  const state = stateOf(checks);
+  const view: View = { state, checks: checks.map((check) => ({ ...check })) };
+  return jsonResponse(api, call, view, { status: state === "healthy" ? 200 : 503 });
+}
+
+// ---- anti-entropy
+
+/** `POST /cluster/sync`: a round with every reachable peer, answered when it is done. */
+export async function runSync(api: Api, call: Call): Promise<Response> {
+  checkParameters(parseQuery(call.search), []);
+  const peers = await api.replica.syncNow();
+  return jsonResponse(api, call, syncView(api, { ...api.replica.status(), peers }));
+}
+
+/** `GET /cluster/sync/status`: equal digests on all owners = converged. */
+export function syncStatus(api: Api, call: Call): Response {
+  checkParameters(parseQuery(call.search), []);
+  return jsonResponse(api, call, syncView(api, api.replica.status()));
+}
+
+function syncView(api: Api, status: ReplicaStatus): View {
+  return {
+    node: api.replica.node,
+    digest: status.digest,
+    records: status.records,
+    converged: isConverged(api, status),
+    queuedWrites: status.queueDepth,
+    earlyEntries: status.earlyEntries,
+    peers: status.peers.map((peer) => ({
+      node: peer.node,
+      region: peer.region,
+      link: peer.link,
+      reason: peer.reason,
+      address: peer.address,
+      lastSync: peer.lastSyncMs === null ? null : rfc3339(peer.lastSyncMs),
+      differences: peer.differences,
+      sumDifferences: peer.sumDifferences,
+      lag: lagView(peer),
+      sentBytes: peer.sentBytes,
+      receivedBytes: peer.receivedBytes,
+      rttMs: peer.rttMs,
+    })),
+  };
+}
+
+// ---- liveness
+
+/** The loop turns: nothing else. */
+export function live(api: Api, call: Call): Response {
+  return new Response("ok\n", { headers: { ...baseHeaders(api, call), "content-type": "text/plain" } });
+}
+
+/** 503 until this node may be sent reads, or writes (`?for=`). */
+export function ready(api: Api, call: Call): Response {
+  const query = parseQuery(call.search);
+  checkParameters(query, ["for"]);
+  const purpose = query.get("for") ?? "write";
+  if (purpose !== "read" && purpose !== "write") throw new ProblemError("bad-parameter", "for is read or write");
+  const { ready: isReady, readyWarning, failed } = api.replica.status();
+  // A node whose storage failed answers nothing from doubt (I13), reads included.
+  const ok = isReady && failed === undefined;
+  const view: View = { ready: ok, for: purpose, warning: readyWarning, failed };
+  return jsonResponse(api, call, view, { status: ok ? 200 : 503 });
+}

@@ -1,0 +1,119 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { ReplicaApi, ReplicaStatus } from "../replication/api.ts";
+
+/** Where figures come from when they are asked for. */
+export interface MetricSources {
+  readonly replica: Pick<ReplicaApi, "status" | "countConflicts" | "node" | "region">;
+  members(): readonly { readonly state: string }[];
+  gossipRejects(): ReadonlyMap<string, number>;
+  readonly loopDelayMs?: () => { readonly p50: number; readonly p99: number; readonly max: number };
+  readonly version: string;
+}
+
+export interface Metrics {
+  /** Notes one answered request. `route` is a pattern of ours, never a path. */
+  request(route: string, method: string, status: number, seconds: number): void;
+  /** The text of `GET /metrics`. */
+  scrape(): Promise<{ contentType: string; text: string }>;
+}
+
+// Finer below 10 ms, where most answers are; each bucket is a series per route and method.
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
+/** Label values from outside: as many as there can be without a client's help, and one for all others. */
+const MAX_REASONS = 32;
+const METHODS = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]);
+
+/** A registry of its own, so that several nodes in one process don't mix. Nothing runs by itself: gauges are read when
+ *  somebody asks. */
+export function makeMetrics(sources: MetricSources): Metrics {
+  const registry = new Registry();
+  const requests = new Counter({
+    name: "starling_http_requests_total",
+    help: "Requests answered.",
+    labelNames: ["route", "method", "status"],
+    registers: [registry],
+  });
+  const seconds = new Histogram({
+    name: "starling_http_request_seconds",
+    help: "Time from a request's arrival to its answer's headers.",
+    labelNames: ["route", "method"],
+    buckets: SECONDS,
+    registers: [registry],
+  });
+  const known = new Map<string, { count: Counter.Internal; time: Histogram.Internal<string> }>();
+  const gauges = makeGauges(registry, sources);
+  return {
+    request(route, method, status, took) {
+      const label = METHODS.has(method) ? method : "other";
+      const name = `${route} ${label} ${status}`;
+      let series = known.get(name);
+      if (!series) {
+        series = { count: requests.labels(route, label, String(status)), time: seconds.labels(route, label) };
+        known.set(name, series);
+      }
+      series.count.inc();
+      series.time.observe(took);
+    },
+    async scrape() {
+      await gauges();
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+  };
+}
+
+/** Returns what brings them up to date. */
+function makeGauges(registry: Registry, sources: MetricSources): () => Promise<void> {
+  const gauge = (name: string, help: string, labelNames: string[] = []): Gauge =>
+    new Gauge({ name: `starling_${name}`, help, labelNames, registers: [registry] });
+  const info = gauge("build_info", "1, with who this node is.", ["node", "region", "version"]);
+  info.set({ node: sources.replica.node, region: sources.replica.region, version: sources.version }, 1);
+  const updateReplica = replicaGauges(gauge);
+  const conflicts = gauge("conflicts_open", "Records with concurrent values that nobody settled.");
+  const members = gauge("members", "Members as gossip sees them.", ["state"]);
+  const rejects = gauge("gossip_rejected_packets", "Gossip packets refused since the start.", ["reason"]);
+  const loop = gauge("event_loop_delay_ms", "How late the event loop was lately.", ["quantile"]);
+  return async () => {
+    updateReplica(sources.replica.status());
+    conflicts.set(await sources.replica.countConflicts());
+    for (const state of ["alive", "suspect", "dead", "left"])
+      members.set({ state }, sources.members().filter((member) => member.state === state).length);
+    rejects.reset();
+    for (const [i, [reason, count]] of [...sources.gossipRejects()].entries())
+      rejects.inc({ reason: i < MAX_REASONS ? reason : "other" }, count);
+    const delay = sources.loopDelayMs?.();
+    for (const [quantile, ms] of Object.entries(delay ?? {})) loop.set({ quantile }, ms);
+  };
+}
+
+type MakeGauge = (name: string, help: string, labelNames?: string[]) => Gauge;
+
+/** Labels are nodes of the configuration: as many as there are owners. */
+function replicaGauges(gauge: MakeGauge): (status: ReplicaStatus) => void {
+  const records = gauge("records", "Live records on this node.");
+  const isReady = gauge("ready", "1 when caught up and writing.");
+  const queued = gauge("queued_writes", "Writes that wait for a commit.");
+  const early = gauge("early_entries", "Entries that wait for a gap.");
+  const damaged = gauge("damaged_leaves", "Leaves whose rows don't add up.");
+  const link = gauge("peer_link_up", "1 when the link to this peer is up.", ["peer"]);
+  const lag = gauge("peer_lag_entries", "Entries that this peer has not acknowledged.", ["peer"]);
+  const behind = gauge("peer_behind_entries", "Entries that this peer showed and we lack.", ["peer"]);
+  const differences = gauge("peer_differences", "Partitions that differed at the last comparison.", ["peer"]);
+  const sent = gauge("peer_sent_bytes", "Bytes sent to this peer since the start.", ["peer"]);
+  const received = gauge("peer_received_bytes", "Bytes received from this peer since the start.", ["peer"]);
+  return (status) => {
+    records.set(status.records);
+    isReady.set(status.ready && status.failed === undefined ? 1 : 0);
+    queued.set(status.queueDepth);
+    early.set(status.earlyEntries);
+    damaged.set(status.partitions.reduce((sum, { damagedLeaves }) => sum + damagedLeaves, 0));
+    for (const peer of status.peers) {
+      const label = { peer: peer.node };
+      link.set(label, peer.link === "up" ? 1 : 0);
+      lag.set(label, peer.lagEntries);
+      behind.set(label, peer.behindEntries);
+      differences.set(label, peer.differences + peer.sumDifferences);
+      sent.set(label, peer.sentBytes);
+      received.set(label, peer.receivedBytes);
+    }
+  };
+}

@@ -1,0 +1,236 @@
+import { describe, expect, test } from "vitest";
+import { exchange, type Json, makeNode, memberOf, type Node, OWNERS, slugOf, until } from "./harness.ts";
+
+describe("the cluster as one node sees it", () => {
+  test("status names the cluster, its nodes and whether they agree", async () => {
+    const status = await makeNode().json("GET", "/cluster/status");
+    expect(status).toMatchObject({
+      state: "healthy",
+      cluster: { id: "c-1", name: "test" },
+      leader: null,
+      partitions: 64,
+      records: 0,
+      converged: true,
+      stats: { commitIndex: null },
+    });
+    expect(status.nodes).toMatchObject([
+      { id: "eu-1", region: "eu", state: "alive", self: true, addresses: { client: "127.0.0.1:7001" } },
+      { id: "us-1", region: "us", state: "alive", lag: { link: "up", to: 0, from: 0 } },
+    ]);
+  });
+
+  test("nodes, peers and one node are views of the same", async () => {
+    const node = makeNode();
+    const { nodes } = await node.json("GET", "/cluster/nodes");
+    expect((await node.json("GET", "/cluster/peers")).nodes).toEqual([nodes[1]]);
+    expect(await node.json("GET", "/cluster/nodes/us-1")).toEqual(nodes[1]);
+  });
+
+  test("an owner that gossip never heard of is listed as unknown, and health says so", async () => {
+    const node = makeNode();
+    const quiet = { ...node.deps, members: () => [memberOf(...ownerOf(0), node.nowMs)] };
+    const app = (await import("../../src/http/app.ts")).makeApp(quiet);
+    const get = async (path: string): Promise<Json> => (await app.fetch(new Request(`http://localhost${path}`))).json();
+    expect((await get("/cluster/nodes")).nodes[1]).toMatchObject({ id: "us-1", region: "us", state: "unknown", incarnation: null });
+    const health = await get("/cluster/health");
+    expect(health.state).toBe("degraded");
+    expect(health.checks.find(({ name }: Json) => name === "members")).toEqual({ name: "members", ok: false, detail: "not alive: us-1" });
+  });
+
+  test("health is 200 while all checks hold and 503 when one doesn't; readiness follows the storage", async () => {
+    const node = makeNode();
+    expect((await node.call("GET", "/cluster/health")).status).toBe(200);
+    for (const path of ["/health/ready", "/readyz", "/health/ready?for=read"]) expect((await node.call("GET", path)).status).toBe(200);
+    node.replica.failed = "fsync failed";
+    expect((await node.call("GET", "/cluster/health")).status).toBe(503);
+    expect(await node.json("GET", "/readyz")).toMatchObject({ ready: false, failed: "fsync failed" });
+    for (const path of ["/health/live", "/livez"]) expect((await node.call("GET", path)).status).toBe(200);
+    expect(await slugOf(await node.call("GET", "/readyz?for=fun"))).toBe("bad-parameter");
+  });
+
+  test("sync answers per peer, and its status holds digest and records", async () => {
+    const [eu, us] = [makeNode(0), makeNode(1)];
+    await eu.call("PUT", "/v1/kv/b/k", { body: "x" });
+    exchange(eu, us);
+    const [one, two] = [await eu.json("POST", "/cluster/sync"), await us.json("GET", "/cluster/sync/status")];
+    expect(one).toMatchObject({ node: "eu-1", records: 1, converged: true });
+    expect(one.peers).toMatchObject([{ node: "us-1", link: "up", lag: { to: 0, from: 0 }, differences: 0 }]);
+    expect(two.digest).toBe(one.digest);
+  });
+
+  test("repair is an operation with a place to look", async () => {
+    const node = makeNode();
+    expect(await slugOf(await node.call("GET", "/cluster/repair"))).toBe("not-found");
+    const started = await node.call("POST", "/cluster/repair");
+    expect(started.status).toBe(202);
+    const place = started.headers.get("location") ?? "";
+    expect(await node.json("GET", place)).toMatchObject({ kind: "repair", state: "done", progress: { done: 64, total: 64 } });
+    expect(await node.json("GET", "/cluster/repair")).toEqual(await node.json("GET", place));
+  });
+
+  test("partitions show owners, vectors and digests", async () => {
+    const node = makeNode();
+    await node.call("PUT", "/v1/kv/b/k", { body: "x" });
+    const { partitions } = await node.json("GET", "/v1/partitions");
+    const used = partitions.filter(({ records }: Json) => records > 0);
+    expect([partitions.length, used.length]).toEqual([64, 1]);
+    expect(Object.values(used[0].vector)).toEqual([1]);
+    expect(used[0].owners).toEqual(["eu-1", "us-1"]);
+    expect(await node.json("GET", `/v1/partitions/${used[0].partition}`)).toEqual(used[0]);
+  });
+
+  test("the dev network is set whole, shown, and healed by an empty object", async () => {
+    const node = makeNode();
+    const rules = { cut: [["eu", "us"]], delayMs: { "eu-us": 80 }, lossPercent: 5 };
+    expect(await node.json("PUT", "/v1/dev/network", rules)).toEqual(rules);
+    expect(await node.json("GET", "/v1/dev/network")).toEqual(rules);
+    expect(await node.json("PUT", "/v1/dev/network", {})).toEqual({ cut: [], delayMs: {}, lossPercent: 0 });
+  });
+});
+
+function ownerOf(index: number): [Parameters<typeof memberOf>[0], Parameters<typeof memberOf>[1]] {
+  const owner = OWNERS[index];
+  if (!owner) throw new Error("two owners");
+  return [owner.id, owner.region];
+}
+
+describe("events", () => {
+  async function open(node: Node): Promise<{ next: () => Promise<string>; cancel: () => Promise<void> }> {
+    const response = await node.call("GET", "/cluster/events");
+    expect(response.headers.get("content-type")).toBe("text/event-stream");
+    const reader = response.body?.getReader();
+    if (!reader) throw new Error("a stream has a body");
+    return {
+      next: async () => new TextDecoder().decode((await reader.read()).value),
+      cancel: () => reader.cancel(),
+    };
+  }
+
+  test("a stream begins with the nodes and tells members, links and conflicts as they happen", async () => {
+    const [eu, us] = [makeNode(0), makeNode(1)];
+    const stream = await open(eu);
+    expect(await stream.next()).toMatch(/^event: nodes\ndata: \{"nodes":\[/);
+    for (const listener of eu.memberListeners) listener({ ...memberOf(...ownerOf(1), eu.nowMs), state: "suspect" });
+    expect(await stream.next()).toMatch(/^event: member\ndata: \{"id":"us-1","region":"us","state":"suspect"/);
+    for (const node of [eu, us]) await node.call("PUT", "/v1/kv/b/k", { body: node.replica.node });
+    eu.replica.receiveFrom(us.replica);
+    expect(await stream.next()).toBe('event: conflict\ndata: {"bucket":"b","key":"k","open":true}\n\n');
+    await stream.cancel();
+  });
+
+  test("a quiet stream says that it still lives, and one that was left holds nothing back", async () => {
+    const node = makeNode();
+    const stream = await open(node);
+    await stream.next();
+    expect([node.replica.listeners, node.memberListeners.size]).toEqual([1, 1]);
+    const reading = stream.next();
+    node.advance(15_000);
+    expect(await reading).toBe(": still here\n\n");
+    await stream.cancel();
+    expect([node.replica.listeners, node.memberListeners.size]).toEqual([0, 0]);
+  });
+
+  test("a slow reader loses the oldest events and is told how many", async () => {
+    const node = makeNode();
+    const stream = await open(node);
+    await stream.next();
+    for (let i = 0; i < 300; i++)
+      for (const listener of node.memberListeners) listener({ ...memberOf(...ownerOf(1), node.nowMs), incarnation: i });
+    const text = await stream.next();
+    expect(text).toMatch(/^event: dropped\ndata: \{"events":44\}\n\n/);
+    expect(text.match(/event: member/g)?.length).toBe(256);
+    await stream.cancel();
+  });
+
+  test("a HEAD, and a stream that nobody reads, subscribe to nothing", async () => {
+    const node = makeNode();
+    await node.call("HEAD", "/cluster/events");
+    await node.call("GET", "/cluster/events");
+    expect(node.replica.listeners).toBe(0);
+  });
+
+  test("there are 64 streams at most", async () => {
+    const node = makeNode();
+    const streams = [];
+    for (let i = 0; i < 64; i++) streams.push(await open(node));
+    for (const stream of streams) await stream.next();
+    const response = await node.call("GET", "/cluster/events");
+    expect([response.status, response.headers.get("retry-after"), await slugOf(response)]).toEqual([503, "1", "too-many-streams"]);
+    await streams[0]?.cancel();
+    await until(() => node.replica.listeners === 63);
+    expect((await node.call("GET", "/cluster/events")).status).toBe(200);
+  });
+});
+
+describe("metrics", () => {
+  test("requests are counted by route, never by path", async () => {
+    const node = makeNode();
+    for (const key of ["a", "b/c", "d"]) await node.call("PUT", `/v1/kv/b/${key}`, { body: "x" });
+    await node.call("GET", "/v1/kv/b");
+    await node.call("GET", "/some/scan?x=1");
+    await node.call("BREW", "/v1/kv/b/a");
+    await node.call("GET", "/cluster/nodes/us-1");
+    const text = await (await node.call("GET", "/metrics")).text();
+    expect(text).toContain('starling_http_requests_total{route="/v1/kv/{bucket}/{key}",method="PUT",status="204"} 3');
+    expect(text).toContain('route="/v1/kv/{bucket}",method="GET",status="200"} 1');
+    expect(text).toContain('route="other",method="GET",status="404"} 1');
+    expect(text).toContain('route="/v1/kv/{bucket}/{key}",method="other",status="405"} 1');
+    expect(text).toContain('route="/cluster/nodes/{id}",method="GET"');
+    expect(text).not.toContain("scan");
+  });
+
+  test("figures of replica, gossip and loop are there", async () => {
+    const node = makeNode();
+    await node.call("PUT", "/v1/kv/b/k", { body: "x" });
+    const text = await (await node.call("GET", "/metrics")).text();
+    for (const line of [
+      'starling_build_info{node="eu-1",region="eu",version="0.1.0"} 1',
+      "starling_records 1",
+      "starling_ready 1",
+      "starling_conflicts_open 0",
+      'starling_members{state="alive"} 2',
+      'starling_gossip_rejected_packets{reason="bad-label"} 3',
+      'starling_peer_link_up{peer="us-1"} 1',
+      'starling_event_loop_delay_ms{quantile="p99"} 2',
+    ])
+      expect(text).toContain(line);
+  });
+
+  test("two nodes in one process don't mix their figures", async () => {
+    const [eu, us] = [makeNode(0), makeNode(1)];
+    await eu.call("PUT", "/v1/kv/b/k", { body: "x" });
+    expect(await (await us.call("GET", "/metrics")).text()).not.toContain('method="PUT"');
+  });
+});
+
+describe("the API describes itself", () => {
+  test("OpenAPI 3.1 lists every route that is served, and nothing else", async () => {
+    const node = makeNode();
+    const document = await node.json("GET", "/openapi.json");
+    expect(document.openapi).toBe("3.1.0");
+    const listed = Object.entries<Json>(document.paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`));
+    expect(listed.sort()).toMatchSnapshot();
+    for (const route of listed) {
+      const [method = "", path = ""] = route.split(" ");
+      const real = path.replaceAll("{bucket}", "b").replaceAll("{key}", "k").replaceAll("{id}", "none");
+      const { status, headers } = await node.call(method.toUpperCase(), real);
+      const type = status === 404 ? await slugOf(await node.call(method.toUpperCase(), real)) : "";
+      expect([route, status === 405, headers.get("allow")]).toEqual([route, false, null]);
+      expect(["", "unknown", "not-found", "settled"]).toContain(type);
+    }
+  });
+
+  test("every route's parameters and schemas are described", async () => {
+    const { paths, components } = await makeNode().json("GET", "/openapi.json");
+    expect(components.schemas).toHaveProperty("Op");
+    expect(components.schemas).toHaveProperty("Problem");
+    const get = paths["/v1/kv/{bucket}/{key}"].get;
+    expect(get.parameters.map(({ name }: Json) => name)).toEqual(
+      expect.arrayContaining(["bucket", "key", "view", "siblings", "int", "r", "Starling-Session"]),
+    );
+    expect(Object.keys(paths["/v1/kv/{bucket}/{key}"].patch.requestBody.content)).toEqual([
+      "application/vnd.starling.ops+json",
+      "application/merge-patch+json",
+    ]);
+  });
+});

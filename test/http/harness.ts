@@ -1,0 +1,142 @@
+import type { Config } from "../../src/config/types.ts";
+import { makeApp } from "../../src/http/app.ts";
+import type { HttpDeps, MemberView } from "../../src/http/deps.ts";
+import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
+import { MemoryReplica } from "./memory-replica.ts";
+import { makeTestWorld, type TestWorld } from "./test-world.ts";
+
+export const OWNERS = [
+  { id: parseNodeId("eu-1"), region: parseRegion("eu") },
+  { id: parseNodeId("us-1"), region: parseRegion("us") },
+];
+
+export interface Node extends TestWorld {
+  readonly replica: MemoryReplica;
+  readonly config: Config;
+  readonly deps: HttpDeps;
+  /** `http://localhost` stands before the path. */
+  call(method: string, path: string, init?: RequestInit): Promise<Response>;
+  json(method: string, path: string, data?: unknown, init?: RequestInit): Promise<Json>;
+  readonly memberListeners: Set<(member: MemberView) => void>;
+}
+
+// Answers as JSON: tests name the members they expect.
+// biome-ignore lint/suspicious/noExplicitAny: a test reads what it claims, and fails when it isn't there
+export type Json = any;
+
+export function testConfig(index = 0, overrides: Partial<Config["limits"]> = {}): Config {
+  const owner = OWNERS[index] ?? { id: parseNodeId("eu-1"), region: parseRegion("eu") };
+  const bind = { host: "127.0.0.1", port: 7001 + 10 * index };
+  return {
+    node: { ...owner, zone: "", dataDir: "unused" },
+    client: { bind, advertise: bind },
+    gossip: { bind, advertise: bind, profile: "local", label: "" },
+    peer: { bind, advertise: bind },
+    cluster: { id: "c-1", name: "test", salt: new Uint8Array(16).fill(7), seeds: [], owners: OWNERS },
+    replication: { syncIntervalMs: 2_000, historyMs: 86_400_000, logMaxBytes: 2 ** 30 },
+    clock: { maxDriftMs: 500 },
+    limits: {
+      keyBytes: 1_024,
+      valueBytes: 65_536,
+      rowBytes: 262_144,
+      siblings: 4,
+      bodyBytes: 262_144,
+      lineBytes: 65_536,
+      batchItems: 50,
+      opsPerRequest: 200,
+      headerBytes: 16_384,
+      connections: 100,
+      requestTimeoutMs: 30_000,
+      queuedWrites: 1_000,
+      cacheBytes: 2 ** 20,
+      ...overrides,
+    },
+    log: { level: "info", format: "json" },
+    dev: true,
+  };
+}
+
+export function makeNode(
+  index = 0,
+  options: { limits?: Partial<Config["limits"]>; config?: Partial<Config> } = {},
+): Node {
+  const config: Config = { ...testConfig(index, options.limits), ...options.config };
+  const test = makeTestWorld(index + 1);
+  const replica = new MemoryReplica(config, test);
+  const memberListeners = new Set<(member: MemberView) => void>();
+  let rules: ReturnType<NonNullable<HttpDeps["network"]>["rules"]> = { cut: [], delayMs: {}, lossPercent: 0 };
+  const deps: HttpDeps = {
+    config,
+    replica,
+    world: test.world,
+    members: () => OWNERS.map(({ id, region }) => memberOf(id, region, test.nowMs)),
+    gossipRejects: () => new Map([["bad-label", 3]]),
+    events: {
+      subscribe: (listener) => {
+        memberListeners.add(listener);
+        return () => memberListeners.delete(listener);
+      },
+    },
+    network: {
+      apply: (next) => {
+        rules = next;
+      },
+      rules: () => rules,
+    },
+    version: "0.1.0",
+    loopDelayMs: () => ({ p50: 1, p99: 2, max: 3 }),
+  };
+  const app = makeApp(deps);
+  const call = (method: string, path: string, init: RequestInit = {}): Promise<Response> =>
+    app.fetch(new Request(`http://localhost${path}`, { method, ...init }));
+  return Object.assign(test, {
+    replica,
+    config,
+    deps,
+    memberListeners,
+    call,
+    async json(method: string, path: string, data?: unknown, init: RequestInit = {}): Promise<Json> {
+      const headers = { "content-type": "application/json", ...(init.headers as Record<string, string>) };
+      const response = await call(
+        method,
+        path,
+        data === undefined ? init : { ...init, headers, body: JSON.stringify(data) },
+      );
+      return response.json();
+    },
+  });
+}
+
+export function memberOf(id: MemberView["id"], region: MemberView["region"], sinceMs: number): MemberView {
+  const meta = new Map([["client", `127.0.0.1:${id === "eu-1" ? 7001 : 7011}`]]);
+  return { id, region, state: "alive", incarnation: 1, gossipAddress: "127.0.0.1:7002", meta, rttMs: 1.5, sinceMs };
+}
+
+/** Everything either has, the other has too. */
+export function exchange(a: Node, b: Node): void {
+  a.replica.receiveFrom(b.replica);
+  b.replica.receiveFrom(a.replica);
+}
+
+/** Resolves as soon as it holds; fails when promises alone don't bring it about. */
+export async function until(condition: () => boolean): Promise<void> {
+  for (let turns = 0; turns < 10_000; turns++) {
+    if (condition()) return;
+    await Promise.resolve();
+  }
+  throw new Error("it never came true");
+}
+
+/** A problem's slug, after checking that it is one. */
+export async function slugOf(response: Response): Promise<string> {
+  if (response.headers.get("content-type") !== "application/problem+json")
+    throw new Error(`no problem: ${response.status} ${await response.text()}`);
+  const problem: Json = await response.json();
+  if (
+    problem.status !== response.status ||
+    !problem.detail ||
+    problem.instance !== response.headers.get("starling-request-id")
+  )
+    throw new Error(`a problem without what it must have: ${JSON.stringify(problem)}`);
+  return problem.type;
+}
