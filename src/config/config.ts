@@ -1,0 +1,147 @@
+import type { Address } from "../world/world.ts";
+import { formatAddress } from "../world/world.ts";
+import { badConfig } from "./resolve.ts";
+import type { Values } from "./settings.ts";
+import type { ClusterConfig, Config } from "./types.ts";
+
+/** The identity of a cluster that nobody wrote down: a single node makes its own and keeps it with its data. */
+export interface OwnCluster {
+  readonly id: string;
+  readonly salt: Uint8Array;
+}
+
+/** Checks what no single setting can say. @returns sentences that tell what to do; empty when all is well. */
+export function problemsOf(values: Values): string[] {
+  return [...listenerProblems(values), ...clusterProblems(values)];
+}
+
+/** True when `makeConfig` needs an `OwnCluster`. */
+export function needsOwnCluster(values: Values): boolean {
+  return values["cluster.id"] === null;
+}
+
+/** Throws InputError `bad-config` with every problem. `own` is used when the settings name no cluster. */
+export function makeConfig(values: Values, own: OwnCluster | null): Config {
+  const problems = problemsOf(values);
+  if (problems.length > 0) throw badConfig(problems);
+  return {
+    node: {
+      id: values["node.id"],
+      region: values["node.region"],
+      zone: values["node.zone"],
+      dataDir: values["node.data_dir"],
+    },
+    client: { bind: values["client.bind"], advertise: values["client.advertise"] ?? values["client.bind"] },
+    gossip: {
+      bind: values["gossip.bind"],
+      advertise: values["gossip.advertise"] ?? values["gossip.bind"],
+      profile: values["gossip.profile"],
+      label: values["gossip.label"],
+    },
+    peer: { bind: values["peer.bind"], advertise: values["peer.advertise"] ?? values["peer.bind"] },
+    cluster: makeCluster(values, own),
+    replication: {
+      syncIntervalMs: values["replication.sync_interval"],
+      historyMs: values["replication.history"],
+      logMaxBytes: values["replication.log_max_bytes"],
+    },
+    clock: { maxDriftMs: values["clock.max_drift"] },
+    limits: makeLimits(values),
+    log: { level: values["log.level"], format: values["log.format"] },
+    dev: values["dev.enabled"],
+  };
+}
+
+function makeCluster(values: Values, own: OwnCluster | null): ClusterConfig {
+  const id = values["cluster.id"] ?? own?.id;
+  const salt = values["cluster.salt"] ?? own?.salt;
+  if (id === undefined || salt === undefined) throw badConfig(["cluster.id and cluster.salt are missing"]);
+  return {
+    id,
+    name: values["cluster.name"],
+    salt,
+    seeds: values["cluster.seeds"],
+    owners: values["cluster.owners"] ?? [{ id: values["node.id"], region: values["node.region"] }],
+  };
+}
+
+function makeLimits(values: Values): Config["limits"] {
+  return {
+    keyBytes: values["limits.key_bytes"],
+    valueBytes: values["limits.value_bytes"],
+    rowBytes: values["limits.row_bytes"],
+    siblings: values["limits.siblings"],
+    bodyBytes: values["limits.body_bytes"],
+    lineBytes: values["limits.line_bytes"],
+    batchItems: values["limits.batch_items"],
+    opsPerRequest: values["limits.ops_per_request"],
+    headerBytes: values["limits.header_bytes"],
+    connections: values["limits.connections"],
+    requestTimeoutMs: values["limits.request_timeout"],
+    queuedWrites: values["limits.queued_writes"],
+    cacheBytes: values["limits.cache_bytes"],
+  };
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+const LISTENERS = ["client", "gossip", "peer"] as const;
+
+function listenerProblems(values: Values): string[] {
+  const problems: string[] = [];
+  const exposed = LISTENERS.filter((listener) => !isLoopback(values[`${listener}.bind`].host));
+  for (const listener of exposed) {
+    if (!values["security.insecure"])
+      problems.push(
+        `${listener}.bind ${formatAddress(values[`${listener}.bind`])} can be reached from other machines, and encryption and ` +
+          `authentication are not built yet: use 127.0.0.1, or, on a network where you trust every host, set ` +
+          `security.insecure = true and gossip.label to a name that only this cluster uses`,
+      );
+    if (isWildcard(values[`${listener}.bind`]) && values[`${listener}.advertise`] === null)
+      problems.push(
+        `${listener}.bind listens on every address: set ${listener}.advertise to the one at which others reach it`,
+      );
+  }
+  if (exposed.length > 0 && values["security.insecure"] && values["gossip.label"] === "")
+    problems.push("gossip.label is needed off loopback: without it, two clusters on one network can merge by accident");
+  if (values["dev.enabled"] && !isLoopback(values["client.bind"].host))
+    problems.push("dev.enabled lets any client cut this node's network: keep client.bind on loopback, or turn it off");
+  return [...problems, ...portProblems(values)];
+}
+
+function isWildcard({ host }: Address): boolean {
+  return host === "0.0.0.0" || host === "::";
+}
+
+function portProblems(values: Values): string[] {
+  const seen = new Map<string, string>();
+  const problems: string[] = [];
+  for (const listener of LISTENERS) {
+    const at = formatAddress(values[`${listener}.bind`]);
+    const other = seen.get(at);
+    if (other !== undefined && values[`${listener}.bind`].port !== 0)
+      problems.push(`${other}.bind and ${listener}.bind are both ${at}: each listener needs its own port`);
+    seen.set(at, listener);
+  }
+  return problems;
+}
+
+function clusterProblems(values: Values): string[] {
+  const { "cluster.id": id, "cluster.salt": salt, "cluster.owners": owners, "node.id": self } = values;
+  if ((id === null) !== (salt === null))
+    return [
+      `cluster.${id === null ? "salt" : "id"} is set: cluster.${id === null ? "id" : "salt"} must be set with it`,
+    ];
+  if (id === "") return ["cluster.id is empty"];
+  if (id === null && owners !== null)
+    return ["cluster.owners is set: all owners need the same cluster.id and cluster.salt, so set these too"];
+  if (owners === null) return [];
+  const me = owners.find((owner) => owner.id === self);
+  if (!me)
+    return [`cluster.owners must name this node (${self}): until there is a control plane, every node is an owner`];
+  if (me.region !== values["node.region"])
+    return [`node.region is ${values["node.region"]}, but cluster.owners puts ${self} into ${me.region}`];
+  return [];
+}

@@ -1,0 +1,104 @@
+import type { Kind } from "./kinds.ts";
+import {
+  address,
+  addresses,
+  boolean,
+  duration,
+  integer,
+  nodeId,
+  oneOf,
+  owners,
+  region,
+  secret,
+  size,
+  text,
+} from "./kinds.ts";
+
+/** One key of the configuration. `fallback` is written as a user would write it; null when the value follows from others
+ *  (`derived` says how). */
+export interface Setting<T> {
+  readonly kind: Kind<T>;
+  readonly fallback: string | null;
+  readonly about: string;
+  readonly derived?: string;
+}
+
+function setting<T>(kind: Kind<T>, fallback: string, about: string): Setting<T> {
+  return { kind, fallback, about };
+}
+
+function optional<T>(kind: Kind<T>, about: string, derived: string): Setting<T | null> {
+  const { parse, show } = kind;
+  return { kind: { parse, show: (value) => (value === null ? "" : show(value)) }, fallback: null, about, derived };
+}
+
+const MIB = 1024 ** 2;
+const GIB = 1024 ** 3;
+
+/** Every key there is, in the order in which people see them. Names are `section.key` in TOML,
+ *  `STARLING_SECTION_KEY` in the environment and `--section.key` as flags. */
+export const SETTINGS = {
+  "node.id": setting(nodeId, "n1", "this node's name, unique in its cluster"),
+  "node.region": setting(region, "local", "the region it stands in"),
+  "node.zone": setting(text(32), "", "what fails together inside the region"),
+  "node.data_dir": setting(text(4096), ".starling/node", "where its data lives"),
+
+  "client.bind": setting(address, "127.0.0.1:7001", "HTTP API (TCP)"),
+  "client.advertise": optional(address, "where clients reach it", "client.bind"),
+
+  "gossip.bind": setting(address, "127.0.0.1:7002", "membership (UDP and TCP)"),
+  "gossip.advertise": optional(address, "where other members reach it", "gossip.bind"),
+  // geo tolerates slow links and finds failures later; local finds them in a second and suspects under load.
+  "gossip.profile": setting(oneOf("lan", "geo", "local"), "lan", "timing of failure detection"),
+  "gossip.label": setting(text(64), "", "packets with another label are dropped; needed off loopback"),
+
+  "peer.bind": setting(address, "127.0.0.1:7003", "data between nodes (TCP)"),
+  "peer.advertise": optional(address, "where other nodes reach it", "peer.bind"),
+
+  "cluster.id": optional(text(64), "the cluster's id", "made at the first start, kept in cluster.json"),
+  "cluster.name": setting(text(64), "starling", "a name for people"),
+  "cluster.salt": optional(secret, "secret salt of key hashes, hex", "made at the first start, kept in cluster.json"),
+  "cluster.seeds": setting(addresses, "", "gossip addresses of any members"),
+  "cluster.owners": optional(owners, "every node that holds the data", "this node alone"),
+
+  // Shorter finds what push missed sooner and costs a round of vectors (64 partitions: some kB) per peer each time.
+  "replication.sync_interval": setting(duration(20), "2s", "how often peers compare what they have"),
+  // Longer serves nodes that were away longer from the log; shorter takes less disk and sends them to a copy sooner.
+  "replication.history": setting(duration(0), "24h", "how long the log of changes is kept"),
+  "replication.log_max_bytes": setting(size(MIB, 1024 * GIB), "4GiB", "the log is cut above this size"),
+
+  "clock.max_drift": setting(duration(1), "500ms", "further off the others' clocks, writes are marked"),
+
+  "limits.key_bytes": setting(size(1, 1024), "1KiB", "a key"),
+  "limits.value_bytes": setting(size(1, 64 * MIB), "1MiB", "a value"),
+  "limits.row_bytes": setting(size(1, 256 * MIB), "4MiB", "a record with all its siblings"),
+  "limits.siblings": setting(integer(2, 1024), "64", "concurrent values that a write may add up to"),
+  "limits.body_bytes": setting(size(1024, GIB), "16MiB", "a request's body, except imports"),
+  "limits.line_bytes": setting(size(1024, 256 * MIB), "4MiB", "a line of an import"),
+  "limits.batch_items": setting(integer(1, 100_000), "1000", "items of one batch request"),
+  "limits.ops_per_request": setting(integer(1, 100_000), "1000", "operations on one key in one request"),
+  "limits.header_bytes": setting(size(1024, MIB), "16KiB", "a request's headers"),
+  "limits.connections": setting(integer(1, 1_000_000), "4096", "open client connections"),
+  "limits.request_timeout": setting(duration(100), "30s", "until a request must have arrived"),
+  "limits.queued_writes": setting(integer(1, 1_000_000), "10000", "writes waiting for a commit; more get 503"),
+  "limits.cache_bytes": setting(size(MIB, 64 * GIB), "64MiB", "rows kept in memory"),
+
+  "security.insecure": setting(boolean, "false", "allow listeners off loopback without encryption"),
+
+  "log.level": setting(oneOf("debug", "info", "warn", "error", "silent"), "info", "least level that is written"),
+  "log.format": setting(oneOf("json", "pretty"), "json", "one JSON object a line, or for eyes"),
+
+  "dev.enabled": setting(boolean, "false", "offer PUT /v1/dev/network (cuts and delays)"),
+} satisfies { [key: string]: Setting<never> | Setting<unknown> };
+
+export type SettingName = keyof typeof SETTINGS;
+type ValueOf<S> = S extends Setting<infer T> ? T : never;
+/** The effective value of every setting. */
+export type Values = { readonly [K in SettingName]: ValueOf<(typeof SETTINGS)[K]> };
+
+export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[];
+
+/** `gossip.bind` → `STARLING_GOSSIP_BIND`. */
+export function environmentName(name: SettingName): string {
+  return `STARLING_${name.replace(".", "_").toUpperCase()}`;
+}

@@ -1,0 +1,114 @@
+import { writeSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { fileURLToPath } from "node:url";
+import { CliError, EXIT } from "./cli/exit.ts";
+import { runProgram } from "./cli/program.ts";
+import type { Config } from "./config/types.ts";
+import type { Log } from "./world/world.ts";
+
+const STOP_TIMEOUT_MS = 10_000;
+const LOOP_WINDOW_MS = 60_000;
+
+// The node's parts are loaded only here: every other command is a client, and should start at once.
+/** Runs a node until SIGTERM, SIGINT or, when `starling dev` started it, the end of its supervisor. */
+async function runNode(config: Config, warnings: readonly string[]): Promise<void> {
+  const { makeLog } = await import("./observability/log.ts");
+  const { makeRealWorld } = await import("./world/real.ts");
+  const { startNode } = await import("./node.ts");
+  const log = makeLog(config.log, { write: writeLogLine });
+  stopOnDoubt(log);
+  for (const detail of warnings) log.warn("node.warning", { detail });
+  const stopRequested = stopRequest(log);
+  try {
+    const node = await startNode(config, makeRealWorld({ log }), { loopDelayMs: watchLoop() });
+    const reason = await Promise.race([stopRequested, node.failed.then((why) => new CliError(EXIT.failed, why))]);
+    log.info("node.stopping", { reason: reason instanceof CliError ? reason.message : reason });
+    // Not cleared, but no reason to live on either: it fires only when something else keeps the process alive.
+    setTimeout(() => {
+      log.error("node.stop-overdue", { afterMs: STOP_TIMEOUT_MS });
+      process.exit(EXIT.failed);
+    }, STOP_TIMEOUT_MS).unref();
+    await node.stop();
+    log.info("node.stopped");
+    if (reason instanceof CliError) throw reason;
+  } catch (error) {
+    throw failure(error, log);
+  } finally {
+    // The supervisor's channel would keep the process alive.
+    if (process.connected) process.disconnect();
+  }
+}
+
+/** How late the event loop was, over the last minute or two. */
+function watchLoop(): () => { p50: number; p99: number; max: number } {
+  let last = monitorEventLoopDelay({ resolution: 10 });
+  let before = last;
+  last.enable();
+  setInterval(() => {
+    last.disable();
+    before = last;
+    last = monitorEventLoopDelay({ resolution: 10 });
+    last.enable();
+  }, LOOP_WINDOW_MS).unref();
+  const ms = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - 10);
+  return () => {
+    // A window that has just begun knows too little.
+    const shown = last.count > 100 ? last : before;
+    return { p50: ms(shown.percentile(50)), p99: ms(shown.percentile(99)), max: ms(shown.max) };
+  };
+}
+
+/** To standard output at once, so that no line is lost when the process dies; warnings also to the supervisor, if any. */
+function writeLogLine(line: string): void {
+  try {
+    writeSync(1, line);
+  } catch (error) {
+    // A full pipe or a reader that went away must not take the database down with it.
+    if (!(error instanceof Error && "code" in error && (error.code === "EPIPE" || error.code === "EAGAIN")))
+      throw error;
+  }
+  if (process.connected && /^\{"level":"(warn|error)"/.test(line)) process.send?.(line.trimEnd());
+}
+
+function stopRequest(log: Log): Promise<string> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const stop = (reason: string): void => {
+      if (asked && reason !== "supervisor gone") {
+        log.warn("node.stopped-at-once", { reason });
+        process.exit(EXIT.failed);
+      }
+      asked = true;
+      resolve(reason);
+    };
+    process.on("SIGTERM", () => stop("SIGTERM"));
+    process.on("SIGINT", () => stop("SIGINT"));
+    process.once("disconnect", () => stop("supervisor gone"));
+  });
+}
+
+/** An error that nobody caught means a state that nobody understands: stop before it spreads (I13). */
+function stopOnDoubt(log: Log): void {
+  const stop = (error: unknown): void => {
+    log.error("node.broken", { error });
+    process.exit(EXIT.failed);
+  };
+  process.on("uncaughtException", stop);
+  process.on("unhandledRejection", stop);
+}
+
+/** What ends the process has its whole story in the log, and a sentence on standard error. */
+function failure(error: unknown, log: Log): CliError {
+  if (error instanceof CliError) return error;
+  log.error("node.failed", { error });
+  if (!(error instanceof Error)) return new CliError(EXIT.failed, String(error));
+  const address = "address" in error && "port" in error ? ` (${error.address}:${error.port})` : "";
+  if ("code" in error && error.code === "EADDRINUSE")
+    return new CliError(
+      EXIT.failed,
+      `the address is in use${address}: another node, or another program, listens there`,
+    );
+  return new CliError(EXIT.failed, error.message);
+}
+
+process.exitCode = await runProgram(process.argv, { main: fileURLToPath(import.meta.url), runNode });
