@@ -15,7 +15,7 @@ export const counter: CrdtType<CounterOp, bigint> = {
     let value = 0n;
     for (const { dot, content } of cells) {
       if (content.kind !== "counter") continue;
-      const gone = join(content.cancelled, cancelled.get(sumsKey(dot.actor, baseOf({ dot, content }))));
+      const gone = cancelledOf(content, cancelled.get(sumsKey(dot.actor, baseOf({ dot, content }))));
       value += content.plus - gone.plus - (content.minus - gone.minus);
     }
     return value;
@@ -28,6 +28,13 @@ const ZERO: Sums = { plus: 0n, minus: 0n };
 function join(a: Sums, b: Sums | undefined): Sums {
   if (!b) return a;
   return { plus: a.plus > b.plus ? a.plus : b.plus, minus: a.minus > b.minus ? a.minus : b.minus };
+}
+
+/** What is cancelled of these sums. A reset that came before the increments it saw knows more than is here: that part
+ *  cancels them when they come, and nothing else now. */
+function cancelledOf(sums: CounterContent, byResets: Sums | undefined): Sums {
+  const { plus, minus } = join(sums.cancelled, byResets);
+  return { plus: plus < sums.plus ? plus : sums.plus, minus: minus < sums.minus ? minus : sums.minus };
 }
 
 function sumsKey(actor: ActorId, base: number): string {
@@ -61,7 +68,7 @@ function planIncrement(by: bigint, { live, actor }: SlotView): { adds: CounterCo
     base: Number.isFinite(base) ? base : 0,
     plus: (before?.plus ?? 0n) + (by > 0n ? by : 0n),
     minus: (before?.minus ?? 0n) + (by < 0n ? -by : 0n),
-    cancelled: join(before?.cancelled ?? ZERO, cancelledSums(live).get(sumsKey(actor, base))),
+    cancelled: before ? cancelledOf(before, cancelledSums(live).get(sumsKey(actor, base))) : ZERO,
   };
   return { adds: [content], removes: newest ? [newest] : [] };
 }

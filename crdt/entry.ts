@@ -9,6 +9,7 @@ import { readDots, writeDots } from "./dot.ts";
 import type { Stamp } from "./hlc.ts";
 import { readStamp, writeStamp } from "./hlc.ts";
 import type { Cell } from "./row.ts";
+import { CLOSED } from "./version-vector.ts";
 
 /** One write in a partition's log: exactly the dots it adds and the dots it removes (data.md, Log entries). Its n adds
  *  take the dots first … first+n-1; a pure removal takes `first`, so it has an author, a time and a place. */
@@ -70,7 +71,8 @@ export function decodeEntry(bytes: Uint8Array): Entry {
   const stamp = readStamp(input);
   const adds: Add[] = [];
   const count = input.count(2);
-  if (first < 1 || count > MAX_ADDS)
+  // Its last seq stays below the one that a closed actor's vector shows.
+  if (first < 1 || count > MAX_ADDS || first + Math.max(1, count) > CLOSED)
     throw new InputError("bad-encoding", "an entry starts at 1 and adds at most 65,536 dots");
   for (let i = 0; i < count; i++) adds.push({ path: readPath(input), content: readContent(input) });
   const removes = readDots(input);

@@ -1,0 +1,109 @@
+// Plants a bug: copies crdt and the laws to a temporary folder, patches, bundles, and lets the finders look for it.
+
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { rolldown } from "rolldown";
+import type { Order } from "./finders.ts";
+import type { Mutant } from "./mutants.ts";
+
+export interface Outcome {
+  readonly mutant: string;
+  readonly found: boolean;
+  /** Which law or what violation; "never ends" when it had to be stopped. */
+  readonly by: string | null;
+  readonly cpuSeconds: number;
+}
+
+/** The repository: the folder above this file that holds crdt/, from the sources and from dist alike. */
+function findRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, "crdt", "index.ts"))) {
+    if (folder === dirname(folder)) throw new Error("run this from a checkout: crdt/index.ts was not found above it");
+    folder = dirname(folder);
+  }
+  return folder;
+}
+
+export class MutantRunner {
+  readonly #folder: string = mkdtempSync(join(tmpdir(), "starling-mutants-"));
+  readonly #budgetMs: number;
+  #bundles = 0;
+
+  /** @param budgetMs for the search of one mutant */
+  constructor(budgetMs: number) {
+    this.#budgetMs = budgetMs;
+    const root = findRoot();
+    for (const part of ["crdt", "src/kernel", "test/property", "test/mutants"])
+      cpSync(join(root, part), join(this.#folder, part), {
+        recursive: true,
+        filter: (path) => !path.endsWith(".json"),
+      });
+    mkdirSync(join(this.#folder, "out"));
+    symlinkSync(join(root, "node_modules"), join(this.#folder, "node_modules"));
+  }
+
+  close(): void {
+    rmSync(this.#folder, { recursive: true });
+  }
+
+  /** @param others ask the other finders when the expected one finds nothing */
+  async run(mutant: Mutant, others = true): Promise<Outcome> {
+    const before = process.cpuUsage();
+    const undo = this.#plant(mutant);
+    let by: string | null;
+    try {
+      by = await this.#find(await this.#bundle(), { finder: mutant.finder, others, budgetMs: this.#budgetMs });
+    } finally {
+      undo();
+    }
+    const used = process.cpuUsage(before);
+    const cpuSeconds = Math.round((used.user + used.system) / 1e4) / 100;
+    return { mutant: mutant.name, found: by !== null, by, cpuSeconds };
+  }
+
+  #plant({ name, patches }: Mutant): () => void {
+    const originals = new Map<string, string>();
+    for (const { file, find, replace } of patches) {
+      const path = join(this.#folder, file);
+      const source = readFileSync(path, "utf8");
+      if (!originals.has(path)) originals.set(path, source);
+      const times = source.split(find).length - 1;
+      if (times !== 1) throw new Error(`mutant ${name}: its text stands ${times} times in ${file}: ${find}`);
+      writeFileSync(
+        path,
+        source.replace(find, () => replace),
+      );
+    }
+    return () => {
+      for (const [path, source] of originals) writeFileSync(path, source);
+    };
+  }
+
+  async #bundle(): Promise<string> {
+    this.#bundles += 1;
+    const file = join(this.#folder, "out", `${this.#bundles}.mjs`);
+    const input = join(this.#folder, "test/mutants/finders.ts");
+    const bundle = await rolldown({ input, platform: "node", external: [/^node:/, "fast-check"], logLevel: "silent" });
+    await bundle.write({ file, format: "esm" });
+    await bundle.close();
+    return file;
+  }
+
+  /** A bug that never ends is found, too: it is stopped some time after the budget is spent. */
+  #find(file: string, order: Order): Promise<string | null> {
+    return new Promise((resolve, reject) => {
+      const worker = new Worker(file, { workerData: order });
+      const end = (by: string | null): void => {
+        clearTimeout(timer);
+        worker.terminate().catch(reject);
+        resolve(by);
+      };
+      const timer = setTimeout(() => end("never ends"), 2 * order.budgetMs + 20_000);
+      worker.once("message", end);
+      worker.once("error", (error) => end(`crash: ${error.message}`));
+    });
+  }
+}

@@ -1,0 +1,7 @@
+import { describe, it } from "vitest";
+import { lawsOf } from "../../crdt/contract.test-kit.ts";
+import { lawTools, RUNS, subjects } from "./law-subjects.ts";
+
+describe("laws of the register", () => {
+  for (const law of lawsOf(subjects.register, lawTools)) it(law.claim, { timeout: 900_000 }, () => law.check(RUNS));
+});
