@@ -1,0 +1,109 @@
+/** Who may import whom (architecture.md, rule 1). A file belongs to the longest name here that it is or lies under. It may
+ *  import its own part and what is listed: a folder with all in it that is no part of its own, or one file; after `type`
+ *  only types. */
+export const ARROWS: Readonly<Record<string, readonly string[]>> = {
+  "src/kernel": [],
+
+  crdt: ["src/kernel"],
+
+  "gossip/wire": ["src/kernel"],
+  "gossip/swim": ["src/kernel", "gossip/wire"],
+  "gossip/antientropy": ["src/kernel"],
+  "gossip/index.ts": ["gossip/wire", "gossip/swim", "gossip/antientropy"],
+  "gossip/drivers": ["src/kernel", "gossip/index.ts", "gossip/swim", "src/world/world.ts"],
+
+  "src/conflicts": ["src/kernel", "crdt/index.ts"],
+
+  "src/storage": ["src/kernel", "type crdt/index.ts"],
+  "src/world": ["src/kernel", "type src/storage/store.ts"],
+  "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts"],
+  "src/config": ["src/kernel", "src/world/world.ts"],
+
+  "src/replication": [
+    "src/kernel",
+    "crdt/index.ts",
+    "gossip/antientropy",
+    "src/conflicts",
+    "src/config/types.ts",
+    "src/storage/store.ts",
+    "src/world/world.ts",
+  ],
+
+  // Figures are pulled from whoever has them when somebody asks.
+  "src/observability": ["src/kernel", "src/world/world.ts", "src/replication/api.ts"],
+
+  // What the store answers (RowKey, journal records) comes through the replica unchanged.
+  "src/http": [
+    "src/kernel",
+    "crdt/index.ts",
+    "src/conflicts",
+    "src/config/types.ts",
+    "type src/storage/store.ts",
+    "src/replication/api.ts",
+    "src/observability",
+    "src/world/world.ts",
+    "src/world/shaping.ts",
+  ],
+
+  // Speaks HTTP like any client; reads configuration files, and the log lines of the nodes that `dev` starts.
+  "src/cli": ["src/kernel", "src/config", "src/observability/log.ts"],
+
+  // The wiring: node.ts knows everybody, members.ts joins gossip to what shows members.
+  "src/members.ts": [
+    "src/kernel",
+    "gossip/drivers",
+    "gossip/index.ts",
+    "src/config",
+    "src/http/deps.ts",
+    "src/world/world.ts",
+  ],
+  "src/node.ts": [
+    "src/kernel",
+    "crdt/index.ts",
+    "gossip/drivers",
+    "gossip/index.ts",
+    "src/config",
+    "src/conflicts",
+    "src/storage/store.ts",
+    "src/replication",
+    "src/observability",
+    "src/http",
+    "src/members.ts",
+    "src/world/world.ts",
+    "src/world/shaping.ts",
+  ],
+  "src/main.ts": [
+    "src/kernel",
+    "src/cli",
+    "src/config",
+    "src/observability",
+    "src/node.ts",
+    "src/world/world.ts",
+    "src/world/real.ts",
+  ],
+
+  bench: ["crdt", "gossip", "src"],
+  test: ["crdt", "gossip", "src", "bench", "vitest.config.ts"],
+};
+
+const isUnder = (path: string, name: string): boolean => path === name || path.startsWith(`${name}/`);
+
+/** The part a file belongs to; null for files that are in none. */
+export function partOf(path: string): string | null {
+  const names = Object.keys(ARROWS).filter((name) => isUnder(path, name));
+  return names.sort((a, b) => b.length - a.length)[0] ?? null;
+}
+
+/** May `from` import `to`? */
+export function isAllowed(from: string, to: string, typeOnly: boolean): boolean {
+  const part = partOf(from);
+  const target = partOf(to);
+  if (part === null || target === null) return false;
+  if (part === target) return true;
+  const listed = (ARROWS[part] ?? [])
+    .filter((entry) => typeOnly || !entry.startsWith("type "))
+    .map((entry) => entry.replace("type ", ""))
+    .filter((name) => isUnder(to, name));
+  // A part inside a listed folder (the real World in the World's) is listed by its own name; tests and benches reach in.
+  return part === "test" || part === "bench" ? listed.length > 0 : listed.some((name) => isUnder(name, target));
+}
