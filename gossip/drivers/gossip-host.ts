@@ -1,0 +1,302 @@
+import { assertNever, InputError, present } from "../../src/kernel/assert.ts";
+import { parseActorId, startOfActor } from "../../src/kernel/ids.ts";
+import type { Address, DatagramSocket, Listener, World } from "../../src/world/world.ts";
+import { formatAddress } from "../../src/world/world.ts";
+import {
+  canonicalHost,
+  decodePacket,
+  type Effect,
+  encodePacket,
+  incarnationOfStart,
+  isLoopback,
+  isWildcard,
+  labelHeader,
+  type Member,
+  type MemberEvent,
+  PROFILES,
+  type ProfileName,
+  roomForMessages,
+  Swim,
+  type SwimEvent,
+} from "../index.ts";
+import { GossipStreams } from "./gossip-streams.ts";
+import { LateTimers } from "./late-timers.ts";
+
+/** What gossip needs of a World. */
+export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "log">;
+
+export interface GossipConfig {
+  /** This member's name in the pool: the node's id. */
+  readonly name: string;
+  /** Where to listen, UDP and TCP. Port 0 takes any that is free for both. */
+  readonly bind: Address;
+  /** What others are told; a literal IP. Needed where `bind` is a wildcard. */
+  readonly advertise?: Address;
+  /** The cluster's name: packets of others are dropped unread. Empty is allowed on loopback only. */
+  readonly label: string;
+  readonly profile: ProfileName;
+  /** "host:port" or "[ipv6]:port"; our own address may be among them. */
+  readonly seeds: readonly string[];
+}
+
+export interface GossipOptions {
+  readonly world: GossipWorld;
+  readonly config: GossipConfig;
+  /** Tags of this member, ≤ 512 bytes encoded. `actor` (if it is there) gives the start that incarnations begin at. */
+  readonly meta: ReadonlyMap<string, string>;
+  readonly onEvent: (event: MemberEvent) => void;
+}
+
+export type { Member, MemberEvent } from "../index.ts";
+
+export interface GossipHost {
+  /** What others are told. */
+  readonly local: Address;
+  readonly self: Member;
+  /** Everyone we know, ourselves included, the dead and the left until they are reclaimed. Hearsay (I11). */
+  members(): Member[];
+  member(name: string): Member | undefined;
+  /** Throws InputError above 512 bytes; nothing has changed then. */
+  updateMeta(meta: ReadonlyMap<string, string>): void;
+  /** Tells the others that we go; resolves when the news is on its way (≤ 5 s). Then `close`. */
+  leave(): Promise<void>;
+  /** Ends all at once, without a word to the others. */
+  close(): Promise<void>;
+  /** What was dropped, by reason. */
+  rejects(): ReadonlyMap<string, number>;
+}
+
+/** Rows of the largest possible names and metadata in a full table still fit a push/pull message. */
+const MEMBERS_MAX = 8192;
+const SEEDS_MAX = 64;
+/** A port that UDP got may be taken on TCP: how many are tried. */
+const PORT_TRIES = 10;
+/** Shorter stalls are everyday life, longer ones the operator should know of. */
+const STALL_WARN_MS = 500;
+
+/** Starts a member and joins its seeds in the background, for ever.
+ *  Rejects with InputError when an option is unusable or an address can't be bound. */
+export async function startGossip(options: GossipOptions): Promise<GossipHost> {
+  const { config, world } = options;
+  checkConfig(config);
+  const seeds = config.seeds.map(parseSeed);
+  const host = new Host(options);
+  await host.listen();
+  host.run(seeds);
+  world.log.info("gossip.started", { name: config.name, local: formatAddress(host.local), seeds: config.seeds });
+  return host;
+}
+
+function checkConfig(config: GossipConfig): void {
+  const { name, bind, advertise, label, seeds } = config;
+  if (name === "" || name.length > 255)
+    throw new InputError("bad-gossip-name", "a gossip name has 1 to 255 characters");
+  // Pools merge by accident when an address is used again by another cluster.
+  if (label === "" && !isLoopback(bind.host))
+    throw new InputError("gossip-label-required", `gossip on ${bind.host} needs a label (the cluster's name)`);
+  if (isWildcard((advertise ?? bind).host))
+    throw new InputError("gossip-advertise-required", `nobody can send to ${bind.host}: set gossip.advertise`);
+  if (seeds.length > SEEDS_MAX)
+    throw new InputError("too-many-seeds", `${seeds.length} gossip seeds; at most ${SEEDS_MAX} are of use`);
+}
+
+function parseSeed(text: string): Address {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || port < 1 || port > 65535)
+    throw new InputError("bad-seed", `gossip seed ${JSON.stringify(text)} must look like host:port or [ipv6]:port`);
+  return { host: canonicalHost(host), port };
+}
+
+/** When this life started, by its actor where the tags name one. Throws InputError for a malformed actor. */
+function startOf(meta: ReadonlyMap<string, string>, world: GossipWorld): number {
+  const actor = meta.get("actor");
+  return actor === undefined ? world.clock.wallMs() : startOfActor(parseActorId(actor));
+}
+
+class Host implements GossipHost {
+  readonly #options: GossipOptions;
+  readonly #header: Uint8Array;
+  readonly #rejects = new Map<string, number>();
+  readonly #timers: LateTimers;
+  readonly #streams: GossipStreams;
+  #machine: Swim | undefined;
+  #socket: DatagramSocket | undefined;
+  #listener: Listener | undefined;
+  #closed = false;
+  /** Effects not yet carried out; a host that calls back from an event adds to their end. */
+  #effects: Effect[] = [];
+  #performing = false;
+  readonly #leavers: (() => void)[] = [];
+  #left = false;
+
+  constructor(options: GossipOptions) {
+    this.#options = options;
+    this.#header = labelHeader(options.config.label);
+    const { world } = options;
+    this.#timers = new LateTimers(world, (byMs) => {
+      world.log[byMs >= STALL_WARN_MS ? "warn" : "debug"]("gossip.stalled", { byMs });
+      this.#step({ kind: "stalled", byMs });
+    });
+    this.#streams = new GossipStreams({
+      world,
+      timers: this.#timers,
+      header: this.#header,
+      nodesMax: MEMBERS_MAX,
+      step: (event) => this.#step(event),
+      onReject: (reason) => this.#count(reason),
+    });
+  }
+
+  /** Binds UDP and TCP on one port. */
+  async listen(): Promise<void> {
+    const { bind } = this.#options.config;
+    const { network, log } = this.#options.world;
+    for (let attempt = 1; ; attempt++) {
+      const socket = await network.bindDatagrams(bind, (bytes, from) => this.#onPacket(bytes, from));
+      try {
+        const local = { host: bind.host, port: socket.local.port };
+        this.#listener = await network.listen(local, (stream) => this.#streams.accept(stream));
+        this.#socket = socket;
+        log.info("gossip.listening", { local: formatAddress(local), receiveBufferBytes: socket.receiveBufferBytes });
+        return;
+      } catch (error) {
+        socket.close();
+        if (bind.port !== 0 || attempt >= PORT_TRIES) throw error;
+      }
+    }
+  }
+
+  run(seeds: readonly Address[]): void {
+    const { config, meta, world } = this.#options;
+    const { profile, name } = config;
+    const self = { name, address: this.local, meta, incarnation: incarnationOfStart(startOf(meta, world)) };
+    const packetBytes = roomForMessages(this.#header);
+    const swim = { profile: PROFILES[profile], packetBytes, membersMax: MEMBERS_MAX };
+    this.#machine = new Swim(swim, self, world.rng.fork());
+    this.#step({ kind: "start" });
+    this.#step({ kind: "join", seeds });
+  }
+
+  get local(): Address {
+    const { bind, advertise } = this.#options.config;
+    const boundPort = present(this.#socket, "a host is handed out when it listens").local.port;
+    const { host, port } = advertise ?? bind;
+    return { host: canonicalHost(host), port: port === 0 ? boundPort : port };
+  }
+
+  get self(): Member {
+    return this.#running().self;
+  }
+
+  members(): Member[] {
+    return this.#running().members();
+  }
+
+  member(name: string): Member | undefined {
+    return this.#running().member(name);
+  }
+
+  rejects(): ReadonlyMap<string, number> {
+    return this.#rejects;
+  }
+
+  updateMeta(meta: ReadonlyMap<string, string>): void {
+    this.#step({ kind: "update-meta", meta });
+  }
+
+  leave(): Promise<void> {
+    if (this.#left || this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#leavers.push(resolve);
+      this.#step({ kind: "leave" });
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timers.close();
+    this.#streams.close();
+    this.#socket?.close();
+    this.#endLeave();
+    await this.#listener?.close();
+  }
+
+  #running(): Swim {
+    return present(this.#machine, "a host is handed out when it runs");
+  }
+
+  #onPacket(bytes: Uint8Array, from: Address): void {
+    if (this.#closed || !this.#machine) return;
+    this.#timers.arrived();
+    const { messages, rejects } = decodePacket(bytes, this.#header);
+    for (const reason of rejects) this.#count(reason);
+    if (messages.length > 0)
+      this.#step({ kind: "packet", from: { host: canonicalHost(from.host), port: from.port }, messages });
+  }
+
+  #step(event: SwimEvent): void {
+    if (this.#closed) return;
+    this.#effects.push(...this.#running().step(event, this.#options.world.clock.monotonicMs()));
+    if (this.#performing) return;
+    this.#performing = true;
+    try {
+      while (this.#effects.length > 0 && !this.#closed) {
+        const effects = this.#effects;
+        this.#effects = [];
+        for (const effect of effects) this.#perform(effect);
+      }
+    } finally {
+      this.#performing = false;
+    }
+  }
+
+  #perform(effect: Effect): void {
+    const { log } = this.#options.world;
+    switch (effect.kind) {
+      case "send":
+        this.#socket?.send(effect.to, encodePacket(effect.messages, this.#header, effect.crc));
+        break;
+      case "open-stream":
+        this.#streams.open(effect);
+        break;
+      case "reply":
+        this.#streams.reply(effect.id, effect.message);
+        break;
+      case "close-stream":
+        this.#streams.closeInbound(effect.id);
+        break;
+      case "set-timer":
+        this.#timers.after(effect.delayMs, () => this.#step({ kind: "timer", token: effect.token }));
+        break;
+      case "notify":
+        this.#options.onEvent(effect.event);
+        break;
+      case "joined":
+        log.info("gossip.joined", { seed: formatAddress(effect.seed), members: effect.members });
+        break;
+      case "join-failed":
+        log.info("gossip.join-failed", { ...effect, seed: formatAddress(effect.seed) });
+        break;
+      case "reject":
+        this.#count(effect.reason);
+        break;
+      case "leave-done":
+        this.#endLeave();
+        break;
+      default:
+        assertNever(effect);
+    }
+  }
+
+  #endLeave(): void {
+    this.#left = true;
+    for (const resolve of this.#leavers.splice(0)) resolve();
+  }
+
+  #count(reason: string): void {
+    this.#rejects.set(reason, (this.#rejects.get(reason) ?? 0) + 1);
+  }
+}

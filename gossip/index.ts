@@ -1,0 +1,18 @@
+// The explicit list of what others may use: `starling/gossip`. The driver is apart: it needs a World.
+
+export { Swim } from "./swim/machine.ts";
+export { incarnationOfStart, PROFILES, type Profile, type ProfileName } from "./swim/profile.ts";
+export type {
+  Effect,
+  Member,
+  MemberEvent,
+  MemberState,
+  SwimConfig,
+  SwimEvent,
+  SwimSelf,
+} from "./swim/protocol.ts";
+export { canonicalHost, type Endpoint, isLoopback, isWildcard } from "./wire/address.ts";
+export { decodeMessage, encodeMessage, type Message, type NodeState } from "./wire/messages.ts";
+export { type DecodedPacket, decodePacket, encodePacket, labelHeader, roomForMessages } from "./wire/packet.ts";
+export { encodeStream, type PushPull, StreamDecoder, type StreamLimits, type StreamMessage } from "./wire/stream.ts";
+export { decodeTags, encodeTags } from "./wire/tags.ts";

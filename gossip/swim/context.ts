@@ -1,0 +1,177 @@
+import { parseActorId, startOfActor } from "../../src/kernel/ids.ts";
+import type { Rng } from "../../src/kernel/rng.ts";
+import type { Endpoint } from "../wire/address.ts";
+import { type Alive, encodeMessage, type Message } from "../wire/messages.ts";
+import { COMPOUND_PART_BYTES } from "../wire/packet.ts";
+import { encodeTags } from "../wire/tags.ts";
+import { BroadcastQueue } from "./broadcasts.ts";
+import { type MemberRecord, MemberTable } from "./member-table.ts";
+import { type Profile, retransmitLimit } from "./profile.ts";
+import type { Effect, MemberEvent, StreamId, SwimConfig, SwimSelf, TimerToken } from "./protocol.ts";
+
+/** memberlist's protocol 1–5, of which we speak 2 (as serf does), and serf's delegate protocol 2–5. */
+const VSN = Uint8Array.of(1, 5, 2, 2, 5, 4);
+/** From this protocol on a member reads checksums. */
+const CRC_PROTOCOL = 5;
+
+/** What a timer was for. */
+export type Purpose =
+  | { readonly kind: "probe-tick" }
+  | { readonly kind: "probe-timeout"; readonly seq: number }
+  | { readonly kind: "suspicion"; readonly name: string }
+  | { readonly kind: "gossip" }
+  | { readonly kind: "push-pull" }
+  | { readonly kind: "seeds" }
+  | { readonly kind: "reconnect" }
+  | { readonly kind: "relay"; readonly seq: number }
+  | { readonly kind: "claim"; readonly name: string }
+  | { readonly kind: "leave" };
+
+/** What the parts of the machine share: the time of this step, the table, the queue, and the effects that a step
+ *  gathers. */
+export class SwimContext {
+  readonly config: SwimConfig;
+  readonly rng: Rng;
+  readonly table: MemberTable;
+  readonly broadcasts: BroadcastQueue = new BroadcastQueue();
+  readonly self: MemberRecord;
+  nowMs = 0;
+  /** We have told the others that we go: nothing revives us. */
+  leaving = false;
+  /** Our name belongs to another process that lives: what we say about it would be taken for its word. */
+  isSecond = false;
+  #effects: Effect[] = [];
+  readonly #timers = new Map<TimerToken, Purpose>();
+  #lastToken = 0;
+  #lastSeq: number;
+  #lastStream = 0;
+  #gossipArmed = false;
+
+  constructor(config: SwimConfig, self: SwimSelf, rng: Rng) {
+    this.config = config;
+    this.rng = rng;
+    this.#lastSeq = rng.u32();
+    this.table = new MemberTable(self.name, rng);
+    const { name, address, incarnation } = self;
+    this.self = this.table.add({ name, address, incarnation, meta: encodeTags(self.meta), vsn: VSN }, 0);
+    this.self.rttMs = 0;
+  }
+
+  get profile(): Profile {
+    return this.config.profile;
+  }
+
+  emit(effect: Effect): void {
+    this.#effects.push(effect);
+  }
+
+  notify(event: MemberEvent): void {
+    this.#effects.push({ kind: "notify", event });
+  }
+
+  takeEffects(): Effect[] {
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  /** Whole milliseconds, rounded up: a rest that rounding left over must not fire again and again at one moment. */
+  setTimer(purpose: Purpose, delayMs: number): TimerToken {
+    const token = ++this.#lastToken;
+    this.#timers.set(token, purpose);
+    this.emit({ kind: "set-timer", token, delayMs: Math.max(0, Math.ceil(delayMs)) });
+    return token;
+  }
+
+  /** The driver's timer still fires; its token means nothing any more. */
+  dropTimer(token: TimerToken): void {
+    this.#timers.delete(token);
+  }
+
+  /** What a timer was for, undefined for a stale token. Each fires once. */
+  takeTimer(token: TimerToken): Purpose | undefined {
+    const purpose = this.#timers.get(token);
+    this.#timers.delete(token);
+    return purpose;
+  }
+
+  get timerCount(): number {
+    return this.#timers.size;
+  }
+
+  nextSeq(): number {
+    this.#lastSeq = (this.#lastSeq + 1) >>> 0;
+    return this.#lastSeq;
+  }
+
+  nextStream(): StreamId {
+    this.#lastStream += 1;
+    return this.#lastStream;
+  }
+
+  /** Sends messages, and as much queued news as fits behind them. */
+  send(to: Endpoint, messages: readonly Message[], crc = false): void {
+    let room = this.config.packetBytes;
+    if (this.broadcasts.size > 0)
+      for (const message of messages) room -= encodeMessage(message).length + COMPOUND_PART_BYTES;
+    this.emit({ kind: "send", to, messages: [...messages, ...this.takeNews(room)], crc });
+  }
+
+  takeNews(roomBytes: number): Message[] {
+    if (this.broadcasts.size === 0) return [];
+    const limit = retransmitLimit(this.profile.retransmitMultiplier, this.table.poolSize);
+    return this.broadcasts.take(roomBytes, COMPOUND_PART_BYTES, limit);
+  }
+
+  /** Queues news about a member and wakes gossiping, which sleeps while there is none. */
+  broadcast(about: string, message: Message): void {
+    this.broadcasts.put(about, message);
+    if (this.#gossipArmed) return;
+    // As if a free-running ticker had been met at a random moment.
+    this.armGossip(this.profile.gossipIntervalMs * this.rng.unit());
+  }
+
+  armGossip(delayMs: number): void {
+    this.#gossipArmed = true;
+    this.setTimer({ kind: "gossip" }, delayMs);
+  }
+
+  gossipFired(): void {
+    this.#gossipArmed = false;
+  }
+
+  aliveAboutSelf(): Alive {
+    return aliveOf(this.self);
+  }
+
+  regionOf(record: MemberRecord): string | undefined {
+    return record.meta.get("region");
+  }
+}
+
+export function aliveOf(record: MemberRecord): Alive {
+  const { name, incarnation, address, metaBytes, vsn } = record;
+  return { type: "alive", node: name, incarnation, address, meta: metaBytes, vsn };
+}
+
+/** How a member that we hold for suspect or gone is told so: what lets it refute. */
+export function verdictOn(record: MemberRecord, self: string): Message {
+  const { name: node, incarnation } = record;
+  if (record.state === "suspect") return { type: "suspect", node, incarnation, from: self };
+  return { type: "dead", node, incarnation, from: record.state === "left" ? node : self };
+}
+
+export function readsCrc(record: MemberRecord): boolean {
+  return (record.vsn[1] ?? 0) >= CRC_PROTOCOL;
+}
+
+/** When the life behind these tags started, in wall ms; undefined when they name no actor (a serf agent's don't). */
+export function startOf(meta: ReadonlyMap<string, string>): number | undefined {
+  const actor = meta.get("actor");
+  if (actor === undefined) return undefined;
+  try {
+    return startOfActor(parseActorId(actor));
+  } catch {
+    return undefined; // hearsay that names no actor we could compare
+  }
+}

@@ -1,0 +1,224 @@
+import { assert, assertNever } from "../../src/kernel/assert.ts";
+import { EMPTY_BYTES } from "../../src/kernel/bytes.ts";
+import type { Rng } from "../../src/kernel/rng.ts";
+import type { Endpoint } from "../wire/address.ts";
+import type { Message } from "../wire/messages.ts";
+import type { StreamMessage } from "../wire/stream.ts";
+import { encodeTags } from "../wire/tags.ts";
+import { type Purpose, readsCrc, SwimContext } from "./context.ts";
+import { type MemberRecord, memberOf } from "./member-table.ts";
+import { Prober } from "./prober.ts";
+import type { Effect, Member, StreamId, SwimConfig, SwimEvent, SwimSelf } from "./protocol.ts";
+import { Rumours } from "./rumours.ts";
+import { Sync } from "./sync.ts";
+
+/** A leave is done when its news was sent as often as news is, or after so long. */
+const LEAVE_MS_MAX = 5000;
+
+/** SWIM as a state machine: who is a member, and who of them lives. No clock, no sockets, no promises: events in,
+ *  effects out, randomness and time as handed in. A stale timer token yields no effects. */
+export class Swim {
+  readonly #context: SwimContext;
+  readonly #rumours: Rumours;
+  readonly #prober: Prober;
+  readonly #sync: Sync;
+  #started = false;
+  #leaveDone = false;
+
+  /** Throws InputError when the metadata take more than 512 bytes. */
+  constructor(config: SwimConfig, self: SwimSelf, rng: Rng) {
+    this.#context = new SwimContext(config, self, rng);
+    this.#rumours = new Rumours(this.#context);
+    this.#prober = new Prober(this.#context, this.#rumours);
+    this.#sync = new Sync(this.#context, this.#rumours);
+  }
+
+  /** @param nowMs monotonic; the same or later than in the step before. Throws InputError for metadata that are too
+   *  large; nothing has changed then. */
+  step(event: SwimEvent, nowMs: number): Effect[] {
+    this.#context.nowMs = nowMs;
+    switch (event.kind) {
+      case "start":
+        this.#start();
+        break;
+      case "join":
+        this.#sync.join(event.seeds);
+        break;
+      case "packet":
+        this.#packet(event.messages, event.from);
+        break;
+      case "stream-request":
+        this.#streamRequest(event.id, event.message);
+        break;
+      case "stream-reply":
+        if (!this.#prober.streamEnded(event.id, event.message.type === "ack" ? event.message.seq : undefined))
+          this.#sync.streamReply(event.id, event.remote, event.message);
+        break;
+      case "stream-failed":
+        if (!this.#prober.streamEnded(event.id, undefined)) this.#sync.streamFailed(event.id, event.reason);
+        break;
+      case "timer": {
+        const purpose = this.#context.takeTimer(event.token);
+        if (purpose) this.#timer(purpose);
+        break;
+      }
+      case "stalled":
+        this.#prober.postpone(event.byMs);
+        this.#rumours.postpone(event.byMs);
+        break;
+      case "update-meta":
+        this.#rumours.updateMeta(encodeTags(event.meta));
+        break;
+      case "leave":
+        this.#leave();
+        break;
+      default:
+        assertNever(event);
+    }
+    return this.#context.takeEffects();
+  }
+
+  get self(): Member {
+    return memberOf(this.#context.self);
+  }
+
+  /** Everyone we know, ourselves first, the dead and the left until they are reclaimed. */
+  members(): Member[] {
+    return [...this.#context.table.records()].map(memberOf);
+  }
+
+  member(name: string): Member | undefined {
+    const record = this.#context.table.get(name);
+    return record && memberOf(record);
+  }
+
+  /** What is bounded, for metrics and checks: rows ≤ membersMax, queued news ≤ rows. */
+  sizes(): { members: number; queued: number; relays: number; claims: number; timers: number } {
+    const { table, broadcasts, timerCount } = this.#context;
+    return {
+      members: table.size,
+      queued: broadcasts.size,
+      relays: this.#prober.relayCount,
+      claims: this.#rumours.claims.size,
+      timers: timerCount,
+    };
+  }
+
+  #start(): void {
+    assert(!this.#started, "start is the first event and comes once");
+    this.#started = true;
+    this.#context.self.stateChangedMs = this.#context.nowMs;
+    this.#context.broadcast(this.#context.self.name, this.#context.aliveAboutSelf());
+    this.#prober.start();
+    this.#sync.start();
+  }
+
+  /** News first, questions then: the ack to a ping goes out behind the refutation of the suspicion that came with it. */
+  #packet(messages: readonly Message[], from: Endpoint): void {
+    const { self, table } = this.#context;
+    const { incarnation } = self;
+    for (const message of messages) {
+      if (message.type === "alive") this.#rumours.alive(message);
+      else if (message.type === "suspect") this.#rumours.suspect(message, from);
+      else if (message.type === "dead") this.#rumours.dead(message, from);
+    }
+    // Whoever accused us hears first that we live: it may hold us for dead, and then our gossip doesn't reach it.
+    if (self.incarnation !== incarnation && table.at(from)) this.#context.send(from, [this.#context.aliveAboutSelf()]);
+    for (const message of messages) {
+      if (message.type === "ping") this.#prober.ping(message, from);
+      else if (message.type === "ack") this.#prober.ack(message, from);
+      else if (message.type === "indirect-ping") this.#prober.relay(message, from);
+    }
+    // Nacks will count for our own health (Lifeguard's awareness); user messages and errors are serf's own.
+  }
+
+  #streamRequest(id: StreamId, message: StreamMessage): void {
+    const { self } = this.#context;
+    if (message.type === "push-pull") this.#sync.answer(id, message);
+    else if (message.type === "ping" && (message.node === "" || message.node === self.name))
+      this.#context.emit({ kind: "reply", id, message: { type: "ack", seq: message.seq, payload: EMPTY_BYTES } });
+    else this.#context.emit({ kind: "close-stream", id });
+  }
+
+  #timer(purpose: Purpose): void {
+    switch (purpose.kind) {
+      case "probe-tick":
+        this.#prober.tick();
+        break;
+      case "probe-timeout":
+        this.#prober.timeout(purpose.seq);
+        break;
+      case "suspicion":
+        this.#rumours.suspicionTimer(purpose.name);
+        break;
+      case "gossip":
+        this.#gossip();
+        break;
+      case "push-pull":
+        this.#sync.pushPullTimer();
+        break;
+      case "seeds":
+        this.#sync.trySeeds();
+        break;
+      case "reconnect":
+        this.#sync.reconnectTimer();
+        break;
+      case "relay":
+        this.#prober.relayTimer(purpose.seq);
+        break;
+      case "claim":
+        this.#rumours.claims.timer(purpose.name);
+        break;
+      case "leave":
+        this.#endLeave();
+        break;
+      default:
+        assertNever(purpose);
+    }
+  }
+
+  #gossip(): void {
+    const { profile, config, broadcasts } = this.#context;
+    this.#context.gossipFired();
+    for (const record of this.#gossipTargets()) {
+      const messages = this.#context.takeNews(config.packetBytes);
+      if (messages.length === 0) break;
+      this.#context.emit({ kind: "send", to: record.address, messages, crc: readsCrc(record) });
+    }
+    if (broadcasts.size > 0) this.#context.armGossip(profile.gossipIntervalMs);
+    if (this.#context.leaving && !broadcasts.has(this.#context.self.name)) this.#endLeave();
+  }
+
+  /** The recently dead too: one who isn't hears of it and refutes. Where regions matter, one outside ours. */
+  #gossipTargets(): MemberRecord[] {
+    const { table, profile, nowMs, self } = this.#context;
+    const targets = table.sampleForGossip(profile.gossipFanOut, nowMs - profile.gossipToTheDeadMs);
+    const region = this.#context.regionOf(self);
+    if (!profile.regionAware || region === undefined) return targets;
+    const isFar = (record: MemberRecord): boolean => this.#context.regionOf(record) !== region;
+    if (targets.some(isFar)) return targets;
+    const far = table.findLive(isFar);
+    return far ? [far, ...targets].slice(0, profile.gossipFanOut) : targets;
+  }
+
+  /** Leaving is a dead message signed by oneself; a second process of our name must not sign it. */
+  #leave(): void {
+    const { self, table, nowMs } = this.#context;
+    if (this.#context.leaving) return;
+    this.#context.leaving = true;
+    table.setState(self, "left", nowMs);
+    if (table.liveCount === 0 || this.#context.isSecond) {
+      this.#endLeave();
+      return;
+    }
+    const { name, incarnation } = self;
+    this.#context.broadcast(name, { type: "dead", node: name, incarnation, from: name });
+    this.#context.setTimer({ kind: "leave" }, LEAVE_MS_MAX);
+  }
+
+  #endLeave(): void {
+    if (this.#leaveDone) return;
+    this.#leaveDone = true;
+    this.#context.emit({ kind: "leave-done" });
+  }
+}

@@ -1,0 +1,103 @@
+import type { Endpoint } from "../wire/address.ts";
+import type { Message, Ping } from "../wire/messages.ts";
+import type { PushPull, StreamMessage } from "../wire/stream.ts";
+import type { Profile } from "./profile.ts";
+
+export type MemberState = "alive" | "suspect" | "dead" | "left";
+
+/** What we believe about a member; hearsay (I11). A copy: it doesn't change any more. */
+export interface Member {
+  readonly name: string;
+  readonly address: Endpoint;
+  /** Its tags: region, id, actor, client, peer, proto … as far as it tells. */
+  readonly meta: ReadonlyMap<string, string>;
+  readonly state: MemberState;
+  readonly incarnation: number;
+  /** When `state` last changed here, in the machine's (monotonic) time. */
+  readonly stateChangedMs: number;
+  /** Smoothed round trip of our own probes; null before the first. */
+  readonly rttMs: number | null;
+}
+
+export interface SwimConfig {
+  readonly profile: Profile;
+  /** Room for messages in one packet, the compound's lengths included (`roomForMessages`). */
+  readonly packetBytes: number;
+  /** Names in the table, the dead included. At the bound new names are refused until old ones are reclaimed; all rows
+   *  of a full table must fit one stream message. */
+  readonly membersMax: number;
+}
+
+export interface SwimSelf {
+  readonly name: string;
+  /** What others are told: a literal IP. */
+  readonly address: Endpoint;
+  readonly meta: ReadonlyMap<string, string>;
+  /** `incarnationOfStart` of this life. */
+  readonly incarnation: number;
+}
+
+export type StreamId = number;
+export type TimerToken = number;
+
+export type SwimEvent =
+  /** Once, first: arms the periodic timers. */
+  | { readonly kind: "start" }
+  /** The configured seeds, literal IPs or names; replaces the earlier list. Joined in the background, for ever. */
+  | { readonly kind: "join"; readonly seeds: readonly Endpoint[] }
+  | { readonly kind: "packet"; readonly from: Endpoint; readonly messages: readonly Message[] }
+  /** A stream that another opened brought a whole message; answered by a `reply` effect with the same id. */
+  | { readonly kind: "stream-request"; readonly id: StreamId; readonly message: StreamMessage }
+  /** The answer on a stream of ours; `remote` is where it was connected to, resolved. */
+  | { readonly kind: "stream-reply"; readonly id: StreamId; readonly remote: Endpoint; readonly message: StreamMessage }
+  | { readonly kind: "stream-failed"; readonly id: StreamId; readonly reason: string }
+  | { readonly kind: "timer"; readonly token: TimerToken }
+  /** This process stood still for so long: what it waits for may be waiting in its own sockets. */
+  | { readonly kind: "stalled"; readonly byMs: number }
+  | { readonly kind: "update-meta"; readonly meta: ReadonlyMap<string, string> }
+  | { readonly kind: "leave" };
+
+/** What a host is told. `name` is whom it is about. */
+export type MemberEvent =
+  | { readonly kind: "member-up"; readonly name: string; readonly member: Member }
+  /** Alive as before, with other metadata or another address (a restart too: another actor). */
+  | { readonly kind: "member-update"; readonly name: string; readonly member: Member }
+  | { readonly kind: "member-suspect"; readonly name: string; readonly member: Member; readonly by: string }
+  | { readonly kind: "member-dead"; readonly name: string; readonly member: Member; readonly by: string }
+  | { readonly kind: "member-left"; readonly name: string; readonly member: Member }
+  /** A suspicion ended well: the member (perhaps ourselves) said that it lives. */
+  | { readonly kind: "refuted"; readonly name: string; readonly member: Member }
+  /** One name at two addresses, both alive. `role`: what we are in it; a "second" should stop with a sentence. */
+  | {
+      readonly kind: "conflict";
+      readonly name: string;
+      readonly kept: Endpoint;
+      readonly refused: Endpoint;
+      readonly role: "observer" | "first" | "second";
+    };
+
+export type Effect =
+  | {
+      readonly kind: "send";
+      readonly to: Endpoint;
+      readonly messages: readonly Message[];
+      /** With a checksum: the receiver is known to read it. */
+      readonly crc: boolean;
+    }
+  | {
+      readonly kind: "open-stream";
+      readonly id: StreamId;
+      readonly to: Endpoint;
+      readonly message: PushPull | Ping;
+      readonly timeoutMs: number;
+    }
+  | { readonly kind: "reply"; readonly id: StreamId; readonly message: StreamMessage }
+  /** The stream asked for something that gets no answer. */
+  | { readonly kind: "close-stream"; readonly id: StreamId }
+  | { readonly kind: "set-timer"; readonly token: TimerToken; readonly delayMs: number }
+  | { readonly kind: "notify"; readonly event: MemberEvent }
+  | { readonly kind: "joined"; readonly seed: Endpoint; readonly members: number }
+  | { readonly kind: "join-failed"; readonly seed: Endpoint; readonly reason: string; readonly nextTryMs: number }
+  /** Something well-formed that we don't act on; the reason is a counter's name. */
+  | { readonly kind: "reject"; readonly reason: "table-full" | "foreign-ping" | "too-many-relays" }
+  | { readonly kind: "leave-done" };

@@ -1,0 +1,142 @@
+import { describe, expect, it } from "vitest";
+import type { Ping } from "../../gossip/wire/messages.ts";
+import { actor, alive, at, NO_BYTES, OneMember, tags } from "./one-member.ts";
+
+// Item 11: one name at two addresses.
+
+const EARLIER = tags({ actor: actor("m2", 1000) });
+const LATER = tags({ actor: actor("m2", 2000) });
+
+function answer(me: OneMember, from: number): void {
+  for (const { to, message } of me.sent("ping"))
+    if (to.host === at(from).host) me.hear(from, { type: "ack", seq: message.seq, payload: NO_BYTES });
+}
+
+describe("item 11: another address for a known name", () => {
+  it("a later start takes over within a probe timeout when the old address is silent and the new one answers", () => {
+    const me = new OneMember();
+    me.hear(2, alive("m2", 2, 5, EARLIER));
+    me.forget();
+    me.hear(3, alive("m2", 3, 6, LATER));
+    expect(me.sent("ping").map(({ to, message }) => [to.host, message.node])).toEqual([
+      [at(2).host, "m2"],
+      [at(3).host, "m2"],
+    ]);
+    answer(me, 3);
+    me.pass(510);
+    expect(me.swim.member("m2")).toMatchObject({ address: at(3), incarnation: 6, state: "alive" });
+    expect(me.eventKinds).toEqual(["member-update m2"]);
+    expect(me.swim.sizes().claims).toBe(0);
+  });
+
+  it("a later start that doesn't answer changes nothing", () => {
+    const me = new OneMember();
+    me.hear(2, alive("m2", 2, 5, EARLIER));
+    me.forget();
+    me.hear(3, alive("m2", 3, 6, LATER));
+    me.pass(510);
+    expect(me.swim.member("m2")?.address).toEqual(at(2));
+    expect(me.events).toEqual([]);
+  });
+
+  it("of two that both answer the first is kept and the conflict reported, not with each rumour", () => {
+    const me = new OneMember();
+    me.hear(2, alive("m2", 2, 5, EARLIER));
+    me.forget();
+    for (let i = 0; i < 10; i++) {
+      me.hear(3, alive("m2", 3, 6 + i, LATER));
+      answer(me, 3);
+      answer(me, 2);
+      me.pass(1000);
+    }
+    expect(me.swim.member("m2")?.address).toEqual(at(2));
+    expect(me.events.filter(({ kind }) => kind === "conflict")).toEqual([
+      { kind: "conflict", name: "m2", kept: at(2), refused: at(3), role: "observer" },
+    ]);
+  });
+
+  it("an earlier start, or one that tells no start, is refused and reported", () => {
+    for (const meta of [EARLIER, tags({})]) {
+      const me = new OneMember();
+      me.hear(2, alive("m2", 2, 5, LATER));
+      me.forget();
+      me.hear(3, alive("m2", 3, 6, meta));
+      expect(me.sent("ping")).toEqual([]);
+      expect(me.eventKinds).toEqual(["conflict m2"]);
+      expect(me.swim.member("m2")?.address).toEqual(at(2));
+    }
+  });
+
+  it("the name of one who is dead or has left is free for a higher incarnation at once", () => {
+    for (const from of ["m3", "m2"]) {
+      const me = new OneMember().meet(2);
+      me.hear(3, { type: "dead", node: "m2", incarnation: 5, from });
+      me.hear(4, alive("m2", 4, 6));
+      expect(me.swim.member("m2")).toMatchObject({ address: at(4), state: "alive" });
+    }
+  });
+
+  it("old news of the old address causes no conflict after the change", () => {
+    const me = new OneMember();
+    me.hear(3, alive("m2", 3, 6, LATER));
+    me.forget();
+    me.hear(2, alive("m2", 2, 5, EARLIER));
+    expect(me.events).toEqual([]);
+  });
+
+  it("examines a bounded number of claims at once", () => {
+    const me = new OneMember({ membersMax: 1000 });
+    for (let n = 0; n < 100; n++) {
+      me.hear(2, alive(`x${n}`, 2, 5, tags({ actor: actor(`x${n}`, 1) })));
+      me.hear(3, alive(`x${n}`, 3, 6, tags({ actor: actor(`x${n}`, 2) })));
+    }
+    expect(me.swim.sizes().claims).toBe(64);
+  });
+});
+
+describe("item 11: our own name at another address", () => {
+  const mine = { actor: actor("me", 5000) };
+
+  it("an earlier life that is silent is refuted", () => {
+    const me = new OneMember({ meta: mine }).meet(2);
+    me.hear(2, alive("me", 9, 30, tags({ actor: actor("me", 4000) })));
+    expect(me.sent("ping")[0]).toMatchObject({ to: at(9), message: { node: "me" } });
+    me.pass(510);
+    expect(me.swim.self.incarnation).toBe(31);
+    me.forget();
+    me.hear(2, alive("me", 9, 40, tags({ actor: actor("me", 4000) }))); // asked once, believed since
+    expect(me.swim.self.incarnation).toBe(41);
+    expect(me.events.some(({ kind }) => kind === "conflict")).toBe(false);
+  });
+
+  it("an earlier one that answers makes us the second, who neither refutes nor signs a leave in its name", () => {
+    const me = new OneMember({ meta: mine }).meet(2);
+    me.hear(2, alive("me", 9, 30, tags({ actor: actor("me", 4000) })));
+    answer(me, 9);
+    expect(me.events).toEqual([{ kind: "conflict", name: "me", kept: at(9), refused: at(1), role: "second" }]);
+    expect(me.swim.self.incarnation).toBe(10);
+    me.forget();
+    me.step({ kind: "leave" });
+    me.pass(6000);
+    expect(me.others).toContainEqual({ kind: "leave-done" });
+    expect(me.sent("dead")).toEqual([]);
+  });
+
+  it("a later one is refuted: who is first stays", () => {
+    const me = new OneMember({ meta: mine }).meet(2);
+    me.hear(2, alive("me", 9, 30, tags({ actor: actor("me", 6000) })));
+    expect(me.swim.self.incarnation).toBe(31);
+    expect(me.events[0]).toEqual({ kind: "conflict", name: "me", kept: at(1), refused: at(9), role: "first" });
+  });
+
+  it("our own ping that comes back to us shows that the other address leads here too: no conflict", () => {
+    const me = new OneMember({ meta: mine }).meet(2);
+    me.hear(2, alive("me", 9, 30, tags({ actor: actor("me", 4000) })));
+    const ping = me.sent("ping")[0]?.message as Ping;
+    me.forget();
+    me.hear(1, ping);
+    expect(me.sent("ack")).toEqual([]);
+    expect(me.eventKinds).toEqual(["refuted me"]);
+    expect(me.swim.self.incarnation).toBe(31);
+  });
+});

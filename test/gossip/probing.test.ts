@@ -1,0 +1,381 @@
+import { describe, expect, it } from "vitest";
+import { GEO } from "../../gossip/swim/profile.ts";
+import type { IndirectPing, Message, Ping } from "../../gossip/wire/messages.ts";
+import { alive, at, NO_BYTES, OneMember, row, tags } from "./one-member.ts";
+
+function ack(seq: number): Message {
+  return { type: "ack", seq, payload: NO_BYTES };
+}
+
+/** Until the machine pings; everything sent before is forgotten. */
+function nextPing(me: OneMember): { n: number; message: Ping } {
+  me.forget();
+  const { to, message } = me.passUntilSent("ping");
+  return { n: Number(to.host.split(".")[3]), message };
+}
+
+describe("probing", () => {
+  it("an unanswered ping is followed by relays and a TCP ping after the timeout, and by suspicion after the period", () => {
+    const me = new OneMember().meet(2, 3, 4, 5, 6);
+    const { n, message } = nextPing(me);
+    me.pass(480);
+    expect(me.sent("indirect-ping")).toEqual([]);
+    me.pass(30);
+    expect(me.sent("indirect-ping")).toHaveLength(3);
+    expect(me.streams).toMatchObject([{ to: at(n), message: { type: "ping", seq: message.seq, node: `m${n}` } }]);
+    expect(me.stateOf(`m${n}`)).toBe("alive");
+    me.pass(500);
+    expect(me.stateOf(`m${n}`)).toBe("suspect");
+  });
+
+  it("an ack on TCP alone keeps a member from suspicion, and a failed stream doesn't", () => {
+    for (const answered of [true, false]) {
+      const me = new OneMember().meet(2);
+      const { n, message } = nextPing(me);
+      me.pass(510);
+      const id = me.streams[0]?.id ?? -1;
+      if (answered)
+        me.step({
+          kind: "stream-reply",
+          id,
+          remote: at(n),
+          message: { type: "ack", seq: message.seq, payload: NO_BYTES },
+        });
+      else me.step({ kind: "stream-failed", id, reason: "refused" });
+      me.pass(600);
+      expect(me.stateOf(`m${n}`)).toBe(answered ? "alive" : "suspect");
+    }
+  });
+
+  it("the round trip of a direct ack is measured", () => {
+    const me = new OneMember().meet(2);
+    const { message } = nextPing(me);
+    me.pass(30);
+    me.hear(2, ack(message.seq));
+    expect(me.swim.member("m2")?.rttMs).toBeGreaterThanOrEqual(30);
+    expect(me.swim.member("m2")?.rttMs).toBeLessThanOrEqual(40);
+  });
+
+  it("a restart during the probe makes the accusation void", () => {
+    const me = new OneMember().meet(2);
+    nextPing(me);
+    me.hear(2, alive("m2", 2, 900));
+    me.pass(1100);
+    expect(me.stateOf("m2")).toBe("alive");
+  });
+});
+
+describe("item 7: an ack", () => {
+  it("counts only for its number and from the member that was probed", () => {
+    const me = new OneMember().meet(2, 3);
+    const { n, message } = nextPing(me);
+    const other = n === 2 ? 3 : 2;
+    me.hear(other, ack(message.seq));
+    me.hear(n, ack(message.seq + 1));
+    me.pass(1050);
+    expect(me.stateOf(`m${n}`)).toBe("suspect");
+  });
+
+  it("from the probed member counts, also late in the period, and so does one from a relay that was asked", () => {
+    for (const viaRelay of [false, true]) {
+      const me = new OneMember().meet(2, 3);
+      const { n, message } = nextPing(me);
+      const relay = n === 2 ? 3 : 2;
+      me.pass(900);
+      expect(me.sent("indirect-ping")).toHaveLength(1);
+      me.hear(viaRelay ? relay : n, ack(message.seq));
+      me.pass(200);
+      expect(me.stateOf(`m${n}`)).toBe("alive");
+    }
+  });
+
+  it("to a ping for another name is not given, on UDP and TCP: the address was somebody else's", () => {
+    const me = new OneMember().meet(2);
+    const ping: Ping = { type: "ping", seq: 1, node: "m9", sourceAddr: "", sourcePort: 0, sourceNode: "m2" };
+    me.hear(2, ping);
+    expect(me.sent("ack")).toEqual([]);
+    expect(me.others).toContainEqual({ kind: "reject", reason: "foreign-ping" });
+    me.forget();
+    me.step({ kind: "stream-request", id: 4, message: ping });
+    expect(me.others).toEqual([{ kind: "close-stream", id: 4 }]);
+    me.hear(2, { ...ping, node: "me" });
+    expect(me.sent("ack")).toMatchObject([{ to: at(2), message: { seq: 1 } }]);
+    me.step({ kind: "stream-request", id: 5, message: { ...ping, node: "me" } });
+    expect(me.others).toContainEqual({ kind: "reply", id: 5, message: ack(1) });
+  });
+
+  it("pings name whom they are for", () => {
+    const me = new OneMember().meet(2);
+    expect(nextPing(me).message).toMatchObject({
+      node: "m2",
+      sourceNode: "me",
+      sourceAddr: "10.0.0.1",
+      sourcePort: 7946,
+    });
+  });
+});
+
+describe("item 6: relays", () => {
+  it("are neither the target nor suspects", () => {
+    const me = new OneMember().meet(2, 3, 4, 5);
+    me.hear(5, { type: "suspect", node: "m4", incarnation: 5, from: "m5" });
+    for (let round = 0; round < 8; round++) {
+      const { n } = nextPing(me);
+      me.pass(510);
+      const relays = me.sent("indirect-ping").map(({ to }) => to.host);
+      expect(relays).not.toContain(at(n).host);
+      expect(relays).not.toContain(at(4).host);
+    }
+  });
+
+  const request: IndirectPing = {
+    type: "indirect-ping",
+    seq: 77,
+    node: "m3",
+    target: at(3),
+    nack: true,
+    sourceAddr: "10.0.0.2",
+    sourcePort: 7946,
+    sourceNode: "m2",
+  };
+
+  it("ping with their own number and answer with the asker's", () => {
+    const me = new OneMember().meet(2, 3);
+    me.hear(2, request);
+    const ping = me.sent("ping")[0];
+    expect(ping).toMatchObject({ to: at(3), message: { node: "m3", sourceNode: "me" } });
+    expect(ping?.message.seq).not.toBe(77);
+    me.hear(2, ack(ping?.message.seq ?? 0)); // not the target: doesn't count
+    expect(me.sent("ack")).toEqual([]);
+    me.hear(3, ack(ping?.message.seq ?? 0));
+    expect(me.sent("ack")).toMatchObject([{ to: at(2), message: { seq: 77 } }]);
+    me.pass(450);
+    expect(me.sent("nack")).toEqual([]);
+  });
+
+  it("answer nack before the asker's deadline, which is a probe timeout away", () => {
+    const me = new OneMember().meet(2, 3);
+    me.hear(2, request);
+    me.pass(399);
+    expect(me.sent("nack")).toEqual([]);
+    me.pass(2);
+    expect(me.sent("nack")).toMatchObject([{ to: at(2), message: { seq: 77 } }]);
+    expect(me.swim.sizes().relays).toBe(0);
+  });
+
+  it("send nothing to addresses that no member has", () => {
+    const me = new OneMember().meet(2, 3);
+    me.hear(2, { ...request, target: { host: "192.0.2.1", port: 53 } });
+    me.hear(2, { ...request, node: "nobody" });
+    expect(me.sent("ping")).toEqual([]);
+  });
+
+  it("have a bound on open requests", () => {
+    const me = new OneMember().meet(2, 3);
+    for (let seq = 0; seq < 300; seq++) me.hear(2, { ...request, seq });
+    expect(me.swim.sizes().relays).toBe(256);
+    expect(me.others.filter((effect) => effect.kind === "reject")).toHaveLength(300 - 256);
+    me.pass(1000);
+    expect(me.swim.sizes().relays).toBe(0);
+  });
+
+  it("in the geo profile include one of the target's region, and gossip goes to another region", () => {
+    const me = new OneMember({ profile: { ...GEO, indirectProbes: 2, gossipFanOut: 2 }, meta: { region: "eu" } });
+    const isFar = ({ to }: { to: { host: string } }): boolean => Number(to.host.split(".")[3]) > 57;
+    for (let n = 2; n <= 60; n++) me.hear(n, alive(`m${n}`, n, 5, tags({ region: n > 57 ? "us" : "eu" })));
+    me.answers = (n) => n !== 58;
+    const asked = me.passUntilSent("indirect-ping", "m58", 600_000);
+    expect(asked.message.node).toBe("m58");
+    expect(me.sent("indirect-ping").some(isFar)).toBe(true);
+    for (let incarnation = 6; incarnation < 26; incarnation++) {
+      me.forget();
+      me.hear(2, alive("m2", 2, incarnation, tags({ region: "eu" })));
+      me.pass(600);
+      expect(me.packets.some((packet) => packet.messages[0]?.type !== "ping" && isFar(packet))).toBe(true);
+    }
+  });
+});
+
+describe("item 13: buddy", () => {
+  it("a suspected member hears of it with our next ping to it", () => {
+    const me = new OneMember().meet(2);
+    me.hear(3, { type: "suspect", node: "m2", incarnation: 5, from: "m3" });
+    me.pass(2000); // the queue may have run dry
+    me.forget();
+    const { packet } = me.passUntilSent("ping");
+    expect(packet.messages.slice(0, 2)).toMatchObject([
+      { type: "ping", node: "m2" },
+      { type: "suspect", node: "m2", incarnation: 5 },
+    ]);
+  });
+
+  it("who accuses us hears the refutation before anything else, though the queue is full of other news", () => {
+    const me = new OneMember().meet(...Array.from({ length: 50 }, (_, i) => i + 2));
+    const ping: Ping = { type: "ping", seq: 9, node: "me", sourceAddr: "", sourcePort: 0, sourceNode: "m2" };
+    me.hear(2, ping, { type: "suspect", node: "me", incarnation: 10, from: "m2" });
+    expect(me.packets.map(({ to, messages }) => [to.host, messages[0]?.type])).toEqual([
+      [at(2).host, "alive"],
+      [at(2).host, "ack"],
+    ]);
+    expect(me.sent("alive")[0]?.message).toMatchObject({ node: "me", incarnation: 11 });
+  });
+
+  it("an accusation from an address that no member has is answered to nobody in particular", () => {
+    const me = new OneMember().meet(2);
+    me.hear(77, { type: "suspect", node: "me", incarnation: 10, from: "m2" });
+    expect(me.packets).toEqual([]);
+  });
+
+  it("one whom we hold for dead hears of it when it pings us", () => {
+    const me = new OneMember().meet(2);
+    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    me.pass(3000);
+    me.forget();
+    me.hear(2, { type: "ping", seq: 9, node: "me", sourceAddr: "", sourcePort: 0, sourceNode: "m2" });
+    expect(me.packets[0]?.messages).toMatchObject([{ type: "ack" }, { type: "dead", node: "m2", incarnation: 5 }]);
+  });
+});
+
+describe("item 15: probe order", () => {
+  it("is a round robin: each member once per round, in an order that changes", () => {
+    const me = new OneMember();
+    const numbers = [2, 3, 4, 5, 6, 7, 8, 9];
+    me.meet(...numbers);
+    const round = (): number[] =>
+      numbers.map(() => {
+        const { n, message } = nextPing(me);
+        me.hear(n, ack(message.seq));
+        return n;
+      });
+    round(); // the round in which they joined
+    const rounds = [round(), round(), round()];
+    for (const order of rounds) expect([...order].sort()).toEqual(numbers);
+    expect(new Set(rounds.map(String)).size).toBeGreaterThan(1);
+  });
+
+  it("a joiner is inserted at a random place", () => {
+    const places = new Set<number>();
+    for (let joiners = 0; joiners < 12; joiners++) {
+      const me = new OneMember().meet(...Array.from({ length: 20 + joiners }, (_, i) => i + 2));
+      me.meet(99);
+      for (let place = 0; place < 40; place++) {
+        const { n, message } = nextPing(me);
+        me.hear(n, ack(message.seq));
+        if (n === 99) {
+          places.add(place);
+          break;
+        }
+      }
+    }
+    expect(places.size).toBeGreaterThan(4);
+  });
+
+  it("the dead and the left are not probed", () => {
+    const me = new OneMember().meet(2, 3, 4);
+    me.hear(
+      2,
+      { type: "dead", node: "m2", incarnation: 5, from: "m3" },
+      { type: "dead", node: "m3", incarnation: 5, from: "m3" },
+    );
+    for (let i = 0; i < 5; i++) expect(nextPing(me).n).toBe(4);
+  });
+});
+
+describe("item 16: stalls", () => {
+  it("push the probe's deadlines back: an ack that waited in our own socket still counts", () => {
+    const me = new OneMember().meet(2);
+    const { message } = nextPing(me);
+    me.nowMs += 5000;
+    me.step({ kind: "stalled", byMs: 5000 });
+    me.pass(20);
+    expect(me.streams).toEqual([]);
+    me.hear(2, ack(message.seq));
+    me.pass(400);
+    expect(me.stateOf("m2")).toBe("alive");
+  });
+
+  it("give suspects back the time in which we could not hear them", () => {
+    const me = new OneMember().meet(2);
+    me.hear(3, { type: "suspect", node: "m2", incarnation: 5, from: "m3" });
+    me.pass(1000);
+    me.nowMs += 60_000;
+    me.step({ kind: "stalled", byMs: 60_000 });
+    me.pass(2500);
+    expect(me.stateOf("m2")).toBe("suspect");
+    me.pass(600);
+    expect(me.stateOf("m2")).toBe("dead");
+  });
+});
+
+describe("item 18: finding each other again", () => {
+  it("news still goes to the recently dead, so that one who isn't can refute", () => {
+    const me = new OneMember().meet(2, 3);
+    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    const told = me.passUntilSent("dead", "m2", 2000);
+    expect(told.message).toMatchObject({ node: "m2" });
+    me.pass(2000);
+    expect(me.sent("dead").some(({ to }) => to.host === at(2).host)).toBe(true);
+    me.pass(30_000);
+    me.forget();
+    me.hear(3, alive("m3", 3, 6));
+    me.pass(2000);
+    expect(me.packets.filter(({ to, messages }) => to.host === at(2).host && messages.length > 0)).toEqual([]);
+  });
+
+  it("seeds are tried for ever, and not any more when they are alive members", () => {
+    const me = new OneMember();
+    me.step({ kind: "join", seeds: [at(2), at(1)] });
+    expect(me.streams).toMatchObject([{ to: at(2), message: { type: "push-pull", join: true } }]);
+    for (let hour = 0; hour < 3; hour++) {
+      me.forget();
+      me.pass(3_600_000 - 1);
+      expect(me.streams).toEqual([]); // the one that is under way has not failed yet
+    }
+    const fail = (id: number): void => void me.step({ kind: "stream-failed", id, reason: "refused" });
+    fail(1);
+    for (let i = 0; i < 500; i++) {
+      me.forget();
+      me.pass(15_000);
+      expect(me.streams.length).toBeGreaterThanOrEqual(1);
+      for (const { id } of me.streams) fail(id);
+    }
+    me.hear(2, alive("m2", 2, 5));
+    me.forget();
+    for (let i = 0; i < 100; i++) {
+      me.pass(1000);
+      for (const { message } of me.sent("ping")) me.hear(2, ack(message.seq));
+    }
+    expect(me.streams.filter(({ message }) => message.type === "push-pull" && message.join)).toEqual([]);
+  });
+
+  it("a seed that died is tried again", () => {
+    const me = new OneMember().meet(2);
+    me.step({ kind: "join", seeds: [at(2)] });
+    expect(me.streams).toEqual([]);
+    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    me.pass(16_000);
+    expect(me.streams[0]).toMatchObject({ to: at(2), message: { join: true } });
+  });
+
+  it("a seed that is a name is resolved anew each time, and counts as there while it answers as an alive member", () => {
+    const me = new OneMember();
+    const seed = { host: "seed.example", port: 7946 };
+    me.step({ kind: "join", seeds: [seed] });
+    const first = me.streams[0];
+    expect(first?.to).toEqual(seed);
+    const nodes = [row("m2", 2, 5, "alive")];
+    const message = { type: "push-pull", join: true, nodes, userState: NO_BYTES } as const;
+    me.step({ kind: "stream-reply", id: first?.id ?? 0, remote: at(2), message });
+    me.forget();
+    me.hear(2, { type: "dead", node: "m2", incarnation: 5, from: "m2" });
+    me.pass(16_000);
+    expect(me.streams[0]?.to).toEqual(seed);
+  });
+
+  it("some dead member is tried again now and then, for as long as it is in the table", () => {
+    const me = new OneMember().meet(2);
+    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    me.pass(600_000);
+    expect(me.streams.filter(({ to }) => to.host === at(2).host).length).toBeGreaterThan(3);
+  });
+});
