@@ -11,9 +11,13 @@ export const MAIN = join(ROOT, "dist/src/main.js");
 /** Ports that were free a moment ago. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
-    Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve) => {
-      const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-    })),
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve) => {
+          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
   );
   const ports = servers.map((server) => (server.address() as { port: number }).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
@@ -48,7 +52,14 @@ export class RealCluster {
       const [client, gossip, peer] = ports.slice(3 * i, 3 * i + 3) as [number, number, number];
       const dataDir = join(cluster.dir, name);
       const logFile = join(cluster.dir, `${name}.log`);
-      cluster.nodes.push({ name, url: `http://127.0.0.1:${client}`, ports: { client, gossip, peer }, dataDir, logFile, process: null });
+      cluster.nodes.push({
+        name,
+        url: `http://127.0.0.1:${client}`,
+        ports: { client, gossip, peer },
+        dataDir,
+        logFile,
+        process: null,
+      });
     }
     for (const node of cluster.nodes) writeFileSync(cluster.#configFile(node), cluster.#config(node));
     return cluster;
@@ -59,7 +70,9 @@ export class RealCluster {
   }
 
   #config(node: RealNode): string {
-    const owners = this.nodes.map((n) => `{ id = "${n.name}", region = "${n.name}", peer = "127.0.0.1:${n.ports.peer}" }`);
+    const owners = this.nodes.map(
+      (n) => `{ id = "${n.name}", region = "${n.name}", peer = "127.0.0.1:${n.ports.peer}" }`,
+    );
     return `[node]
 id = "${node.name}"
 region = "${node.name}"
@@ -99,9 +112,15 @@ ${this.#extra}`;
     child.on("exit", () => {
       if (node.process === child) node.process = null;
     });
-    await until(`${name} answers`, async () => (await fetch(`${node.url}/health/live`)).ok, 20_000, () => {
-      if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}: ${this.log(name).slice(-2_000)}`);
-    });
+    await until(
+      `${name} answers`,
+      async () => (await fetch(`${node.url}/health/live`)).ok,
+      20_000,
+      () => {
+        if (child.exitCode !== null)
+          throw new Error(`${name} ended with ${child.exitCode}: ${this.log(name).slice(-2_000)}`);
+      },
+    );
     return node;
   }
 
@@ -157,7 +176,10 @@ ${this.#extra}`;
   /** What this node's drivers let through, on all nodes. */
   async network(rules: { cut?: [string, string][] }): Promise<void> {
     for (const { url } of this.nodes.filter((node) => node.process !== null)) {
-      const response = await fetch(`${url}/v1/dev/network`, json("PUT", { cut: [], delayMs: {}, lossPercent: 0, ...rules }));
+      const response = await fetch(
+        `${url}/v1/dev/network`,
+        json("PUT", { cut: [], delayMs: {}, lossPercent: 0, ...rules }),
+      );
       if (!response.ok) throw new Error(`network rules refused: ${await response.text()}`);
     }
   }
@@ -170,11 +192,15 @@ ${this.#extra}`;
   /** Waits until all living nodes have equal digests and nothing is under way; returns how long that took. */
   async converged(withinMs = 60_000): Promise<number> {
     const startedMs = performance.now();
-    await until("equal digests", async () => {
-      const before = await this.digests();
-      const after = await this.digests();
-      return new Set([...before, ...after].map(({ digest }) => digest)).size === 1;
-    }, withinMs);
+    await until(
+      "equal digests",
+      async () => {
+        const before = await this.digests();
+        const after = await this.digests();
+        return new Set([...before, ...after].map(({ digest }) => digest)).size === 1;
+      },
+      withinMs,
+    );
     return performance.now() - startedMs;
   }
 }
@@ -184,7 +210,12 @@ export function json(method: string, body: unknown, headers: Record<string, stri
 }
 
 /** Polls until something holds. A refused connection counts as "not yet". */
-export async function until(what: string, holds: () => Promise<boolean>, withinMs: number, check: () => void = () => {}): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => Promise<boolean>,
+  withinMs: number,
+  check: () => void = () => {},
+): Promise<void> {
   const endMs = performance.now() + withinMs;
   for (;;) {
     check();

@@ -22,17 +22,32 @@ describe(`a full cut while both sides write the same ${KEYS} keys of each type`,
   async function ops(name: string, bucket: string, opsOf: (i: number) => Op[]): Promise<void> {
     const { url } = cluster.node(name);
     for (let at = 0; at < KEYS; at += 200) {
-      const items = Array.from({ length: Math.min(200, KEYS - at) }, (_, i) => ({ bucket, key: `k${at + i}`, ops: opsOf(at + i) }));
-      const response = await fetch(`${url}/v1/batch`, json("POST", { items: items.map((item) => ({ action: "ops", ...item })) }));
+      const items = Array.from({ length: Math.min(200, KEYS - at) }, (_, i) => ({
+        bucket,
+        key: `k${at + i}`,
+        ops: opsOf(at + i),
+      }));
+      const response = await fetch(
+        `${url}/v1/batch`,
+        json("POST", { items: items.map((item) => ({ action: "ops", ...item })) }),
+      );
       const answer = (await response.json()) as { results: { status: number }[] };
       expect(response.status, JSON.stringify(answer).slice(0, 500)).toBe(200);
       for (const { status } of answer.results) expect(status).toBeLessThan(300);
     }
   }
 
-  async function get(name: string, bucket: string, key: string): Promise<{ status: number; value: unknown; conflict: string | null }> {
+  async function get(
+    name: string,
+    bucket: string,
+    key: string,
+  ): Promise<{ status: number; value: unknown; conflict: string | null }> {
     const response = await fetch(`${cluster.node(name).url}/v1/kv/${bucket}/${key}`);
-    return { status: response.status, value: await response.json(), conflict: response.headers.get("starling-conflict") };
+    return {
+      status: response.status,
+      value: await response.json(),
+      conflict: response.headers.get("starling-conflict"),
+    };
   }
 
   async function conflicts(name: string): Promise<Conflict[]> {
@@ -56,7 +71,13 @@ describe(`a full cut while both sides write the same ${KEYS} keys of each type`,
       { op: "update", field: "visits", ops: [{ op: "increment", by: 1 }] },
     ]);
     await cluster.converged();
-    await cluster.network({ cut: [["eu", "us"], ["eu", "ap"], ["us", "ap"]] });
+    await cluster.network({
+      cut: [
+        ["eu", "us"],
+        ["eu", "ap"],
+        ["us", "ap"],
+      ],
+    });
     for (const [n, name] of ["eu", "us", "ap"].entries()) {
       if (name !== "ap") await ops(name, "registers", (i) => [{ op: "assign", value: `${name} ${i}` }]);
       await ops(name, "counters", (i) => [{ op: "increment", by: n * 1_000 + i }]);
@@ -64,12 +85,21 @@ describe(`a full cut while both sides write the same ${KEYS} keys of each type`,
     await ops("eu", "agreed", () => [{ op: "assign", value: "same" }]);
     await ops("us", "agreed", () => [{ op: "assign", value: "same" }]);
     await ops("eu", "alone", () => [{ op: "assign", value: "only eu" }]);
-    await ops("eu", "sets", () => [{ op: "remove", elements: ["old"] }, { op: "add", elements: ["eu"] }]);
+    await ops("eu", "sets", () => [
+      { op: "remove", elements: ["old"] },
+      { op: "add", elements: ["eu"] },
+    ]);
     await ops("us", "sets", () => [{ op: "add", elements: ["old", "us"] }]);
     await ops("eu", "flags", () => [{ op: "disable" }]);
     await ops("us", "flags", (i) => (i % 2 === 0 ? [{ op: "enable" }] : [{ op: "disable" }]));
-    await ops("eu", "maps", () => [{ op: "removeField", field: "kept" }, { op: "update", field: "visits", ops: [{ op: "increment", by: 5 }] }]);
-    await ops("us", "maps", () => [{ op: "update", field: "kept", ops: [{ op: "assign", value: "new" }] }, { op: "update", field: "visits", ops: [{ op: "increment", by: 7 }] }]);
+    await ops("eu", "maps", () => [
+      { op: "removeField", field: "kept" },
+      { op: "update", field: "visits", ops: [{ op: "increment", by: 5 }] },
+    ]);
+    await ops("us", "maps", () => [
+      { op: "update", field: "kept", ops: [{ op: "assign", value: "new" }] },
+      { op: "update", field: "visits", ops: [{ op: "increment", by: 7 }] },
+    ]);
     const apart = await cluster.digests();
     expect(new Set(apart.map(({ digest }) => digest)).size).toBe(3);
     await cluster.network({ cut: [] });
@@ -77,7 +107,9 @@ describe(`a full cut while both sides write the same ${KEYS} keys of each type`,
     console.log(`equal digests ${tookMs.toFixed(0)} ms after healing`);
   });
 
-  it("shows both values and their authors of exactly the concurrently written registers, everywhere under the same ids", { timeout: 60_000 }, async () => {
+  it("shows both values and their authors of exactly the concurrently written registers, everywhere under the same ids", {
+    timeout: 60_000,
+  }, async () => {
     const lists = await Promise.all(["eu", "us", "ap"].map(conflicts));
     const [first] = lists as [Conflict[]];
     expect(first.map(({ bucket, key }) => `${bucket}/${key}`).sort()).toEqual(
@@ -116,7 +148,10 @@ describe(`a full cut while both sides write the same ${KEYS} keys of each type`,
     const [one] = before as [Conflict];
     const detail = await (await fetch(`${cluster.node("us").url}/v1/conflicts/${one.id}`)).text();
     const dot = /"dot":"(eu@[^"]+)"/.exec(detail)?.[1];
-    const response = await fetch(`${cluster.node("us").url}/v1/conflicts/${one.id}/resolve`, json("POST", { choose: dot, reason: "eu was right" }));
+    const response = await fetch(
+      `${cluster.node("us").url}/v1/conflicts/${one.id}/resolve`,
+      json("POST", { choose: dot, reason: "eu was right" }),
+    );
     expect(response.status, await response.text()).toBe(200);
     for (const name of ["eu", "us", "ap"]) {
       await until(`settled at ${name}`, async () => !(await conflicts(name)).some(({ id }) => id === one.id), 10_000);

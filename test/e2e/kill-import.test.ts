@@ -20,9 +20,15 @@ async function importInto(url: string, name: string, writer: Writer): Promise<vo
       key,
       value: { name: key, batch, i },
     }));
-    const lines = items.map(({ key, value }) => JSON.stringify({ bucket: "places", key, type: "map", value })).join("\n");
+    const lines = items
+      .map(({ key, value }) => JSON.stringify({ bucket: "places", key, type: "map", value }))
+      .join("\n");
     try {
-      const response = await fetch(`${url}/v1/import`, { method: "POST", body: `${lines}\n`, headers: { "content-type": "application/x-ndjson" } });
+      const response = await fetch(`${url}/v1/import`, {
+        method: "POST",
+        body: `${lines}\n`,
+        headers: { "content-type": "application/x-ndjson" },
+      });
       const answer = (await response.json()) as { written: number };
       if (response.ok && answer.written === keys.length) for (const key of keys) writer.acknowledged.add(key);
     } catch {
@@ -31,7 +37,9 @@ async function importInto(url: string, name: string, writer: Writer): Promise<vo
   }
 }
 
-it(`after kill -9 at ${KILLS} random moments of an import no acknowledged record is missing anywhere`, { timeout: 300_000 }, async () => {
+it(`after kill -9 at ${KILLS} random moments of an import no acknowledged record is missing anywhere`, {
+  timeout: 300_000,
+}, async () => {
   const cluster = await RealCluster.make(["eu", "us", "ap"]);
   clusters.push(cluster);
   await cluster.startAll();
@@ -56,9 +64,14 @@ it(`after kill -9 at ${KILLS} random moments of an import no acknowledged record
       for (const { key } of page.items) present.add(key);
       cursor = page.cursor ?? null;
     }
-    expect([...acknowledged].filter((key) => !present.has(key)), `acknowledged and missing at ${name}`).toEqual([]);
+    expect(
+      [...acknowledged].filter((key) => !present.has(key)),
+      `acknowledged and missing at ${name}`,
+    ).toEqual([]);
   }
-  console.log(`${acknowledged.size} records acknowledged over ${KILLS} kills; equal digests ${tookMs.toFixed(0)} ms after the end`);
+  console.log(
+    `${acknowledged.size} records acknowledged over ${KILLS} kills; equal digests ${tookMs.toFixed(0)} ms after the end`,
+  );
   expect(acknowledged.size).toBeGreaterThan(KILLS * 50);
 });
 

