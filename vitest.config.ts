@@ -11,6 +11,6 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     allowOnly: false,
-    reporters: ["default"],
+    reporters: ["default", "./test/skipped.reporter.ts"],
   },
 });

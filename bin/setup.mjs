@@ -122,8 +122,8 @@ function buildStale() {
 
 function newestSourceMs(folders) {
   let newest = statSync(join(root, "tsconfig.json")).mtimeMs;
+  // Folders count too: a file that was removed shows only there.
   for (const folder of folders)
-    // Folders count too: a file that was removed shows only there.
     for (const entry of readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
       if (entry.isDirectory() || /\.ts$|^tsconfig\.json$/.test(entry.name))
         newest = Math.max(newest, statSync(join(entry.parentPath, entry.name)).mtimeMs);

@@ -11,7 +11,7 @@ export type {
   SwimEvent,
   SwimSelf,
 } from "./swim/protocol.ts";
-export { canonicalHost, type Endpoint, isLoopback, isWildcard } from "./wire/address.ts";
+export { canonicalHost, type Endpoint, ipToBytes, isLoopback, isWildcard } from "./wire/address.ts";
 export { decodeMessage, encodeMessage, type Message, type NodeState } from "./wire/messages.ts";
 export { type DecodedPacket, decodePacket, encodePacket, labelHeader, roomForMessages } from "./wire/packet.ts";
 export { encodeStream, type PushPull, StreamDecoder, type StreamLimits, type StreamMessage } from "./wire/stream.ts";

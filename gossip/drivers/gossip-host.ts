@@ -8,6 +8,7 @@ import {
   type Effect,
   encodePacket,
   incarnationOfStart,
+  ipToBytes,
   isLoopback,
   isWildcard,
   labelHeader,
@@ -94,8 +95,9 @@ function checkConfig(config: GossipConfig): void {
   // Pools merge by accident when an address is used again by another cluster.
   if (label === "" && !isLoopback(bind.host))
     throw new InputError("gossip-label-required", `gossip on ${bind.host} needs a label (the cluster's name)`);
-  if (isWildcard((advertise ?? bind).host))
-    throw new InputError("gossip-advertise-required", `nobody can send to ${bind.host}: set gossip.advertise`);
+  const { host } = advertise ?? bind;
+  if (isWildcard(host) || ipToBytes(host) === undefined)
+    throw new InputError("gossip-advertise-required", `members are told IPs, not ${host}: set gossip.advertise to one`);
   if (seeds.length > SEEDS_MAX)
     throw new InputError("too-many-seeds", `${seeds.length} gossip seeds; at most ${SEEDS_MAX} are of use`);
 }

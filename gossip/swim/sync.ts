@@ -64,7 +64,7 @@ export class Sync {
     const missing = this.#seeds.filter((seed) => !this.#isMember(seed));
     const idle = missing.filter((seed) => !seed.trying);
     const chosen = table.liveCount === 0 ? idle : anyOf(idle, rng);
-    const pauseMs = Math.min(profile.seedRetryMsMax, SEED_RETRY_MS_MIN * 2 ** this.#seedTries);
+    const pauseMs = missing.length === 0 ? profile.seedRetryMsMax : this.#seedPauseMs();
     this.#seedTries = missing.length === 0 ? 0 : Math.min(16, this.#seedTries + 1);
     for (const seed of chosen) this.#pushPull(seed.address, seed);
     this.#context.dropTimer(this.#seedTimer);
@@ -117,8 +117,12 @@ export class Sync {
   #seedFailed(seed: Seed | undefined, reason: string): void {
     if (!seed) return;
     seed.trying = false;
-    const nextTryMs = Math.min(this.#context.profile.seedRetryMsMax, SEED_RETRY_MS_MIN * 2 ** this.#seedTries);
+    const nextTryMs = this.#seedPauseMs();
     this.#context.emit({ kind: "join-failed", seed: seed.address, reason, nextTryMs });
+  }
+
+  #seedPauseMs(): number {
+    return Math.min(this.#context.profile.seedRetryMsMax, SEED_RETRY_MS_MIN * 2 ** this.#seedTries);
   }
 
   #pushPull(to: Endpoint, seed: Seed | undefined): void {

@@ -15,7 +15,12 @@ const POLL_MS = 100;
 
 /** What each node holds now. */
 export function statesOf(urls: readonly string[]): Promise<NodeState[]> {
-  return Promise.all(urls.map((url) => new NodeClient(url).get<NodeState>("/cluster/sync/status")));
+  return Promise.all(
+    urls.map(async (url) => {
+      const { digest, records } = await new NodeClient(url).get<NodeState>("/cluster/sync/status");
+      return { digest, records };
+    }),
+  );
 }
 
 /** Asks until all nodes hold the same, or time is up. */

@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { parseLogLine, prettyLine } from "../observability/log.ts";
+import { parseLogLine, prettyLine } from "../observability/log-line.ts";
 import type { DevNode, DevPlan } from "./dev-plan.ts";
 import { DEV_HOST, nodeToml, planPath } from "./dev-plan.ts";
 import { CliError, EXIT } from "./exit.ts";

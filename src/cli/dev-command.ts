@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
-import { prettyLine } from "../observability/log.ts";
+import { prettyLine } from "../observability/log-line.ts";
 import { contextOf, outputOf, withExamples } from "./context.ts";
 import type { DevCluster, DevListener } from "./dev-cluster.ts";
 import { checkNotRunning, removeDevData, startDevCluster } from "./dev-cluster.ts";

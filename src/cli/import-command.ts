@@ -44,7 +44,7 @@ export function importCommand(): Command {
 
 async function runFile({ out, client }: Context, path: string, streams: number): Promise<void> {
   const total = path === "-" ? 0 : fileBytes(path);
-  const source = path === "-" ? process.stdin : createReadStream(path, { highWaterMark: 256 * 1024 });
+  const source = path === "-" ? process.stdin : createReadStream(path);
   const progress = new Progress({ total, unit: "bytes", shown: !out.json && process.stderr.isTTY });
   try {
     const onProgress = (lines: number, bytes: number): void => progress.add(bytes, lines);

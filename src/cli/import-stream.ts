@@ -25,9 +25,12 @@ export interface ImportSummary {
 export type ImportProgress = (lines: number, bytes: number) => void;
 
 // A request is answered when all of it is durable. Longer ones: fewer round trips; shorter ones: progress is known
-// sooner, and less is in doubt when the connection breaks.
-const REQUEST_LINES = 10_000;
-const REQUEST_BYTES = 16 * 1024 ** 2;
+// sooner, less is in doubt when the connection breaks, and a busy node still takes it in before its time-out for requests
+// (limits.request_timeout) strikes. So a request holds what the node took in this time lately.
+const REQUEST_TARGET_MS = 2000;
+const REQUEST_LINES_FIRST = 1000;
+const REQUEST_LINES_MAX = 20_000;
+const REQUEST_BYTES_MAX = 16 * 1024 ** 2;
 const BLOCK_BYTES = 64 * 1024;
 /** A longer line can't be a record under any limit that the configuration allows. */
 const LINE_BYTES_MAX = 256 * 1024 ** 2;
@@ -86,9 +89,16 @@ export async function importBlocks(
   options: { readonly streams: number; readonly onProgress?: ImportProgress },
 ): Promise<ImportSummary> {
   const summary: ImportSummary = { written: 0, refusedCount: 0, refused: [] };
+  let requestLines = REQUEST_LINES_FIRST;
   const worker = async (): Promise<void> => {
-    for (let block = await source.next(); !block.done; block = await source.next())
-      await sendRequest(client, block.value, source, summary, options.onProgress);
+    for (let block = await source.next(); !block.done; block = await source.next()) {
+      const startedMs = Date.now();
+      const sent = await sendRequest(client, block.value, source, requestLines, summary);
+      options.onProgress?.(sent.lines, sent.bytes);
+      const fits = Math.ceil((sent.lines * REQUEST_TARGET_MS) / Math.max(1, Date.now() - startedMs));
+      // At most doubled: one fast answer says little.
+      requestLines = Math.min(fits, 2 * requestLines, REQUEST_LINES_MAX);
+    }
   };
   const results = await Promise.allSettled(Array.from({ length: options.streams }, worker));
   for (const result of results) if (result.status === "rejected") throw stopped(result.reason, summary);
@@ -115,9 +125,9 @@ async function sendRequest(
   client: NodeClient,
   first: LineBlock,
   source: AsyncGenerator<LineBlock>,
+  maxLines: number,
   summary: ImportSummary,
-  onProgress?: ImportProgress,
-): Promise<void> {
+): Promise<{ lines: number; bytes: number }> {
   const sent: { firstLine: number; lines: number }[] = [];
   let lines = 0;
   let bytes = 0;
@@ -125,7 +135,7 @@ async function sendRequest(
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        if (next === null && lines < REQUEST_LINES && bytes < REQUEST_BYTES) {
+        if (next === null && lines < maxLines && bytes < REQUEST_BYTES_MAX) {
           const block = await source.next();
           next = block.done ? null : block.value;
         }
@@ -152,7 +162,7 @@ async function sendRequest(
   summary.refusedCount += answer.refused;
   for (const { line, detail } of answer.errors)
     if (summary.refused.length < REFUSED_KEPT) summary.refused.push({ line: sourceLine(sent, line), reason: detail });
-  onProgress?.(lines, bytes);
+  return { lines, bytes };
 }
 
 /** A request's line number → the source's: with several streams, a request holds blocks from anywhere in the source. */

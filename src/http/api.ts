@@ -33,7 +33,7 @@ export function makeApi(deps: HttpDeps): Api {
   return {
     ...deps,
     tokens,
-    factsOf: makeFacts({ sha256, config, tokens }),
+    factsOf: makeFacts({ sha256, salt: config.cluster.salt, tokens }),
     regions: new Map([...owners, [replica.node, replica.region]]),
     staleness: makeStaleness(deps),
   };
@@ -67,6 +67,7 @@ export function baseHeaders(api: Api, call: Call): HeaderMap {
     "starling-node": api.replica.node,
     "starling-region": api.replica.region,
     "starling-request-id": call.id,
+    "x-content-type-options": "nosniff",
   };
 }
 

@@ -13,6 +13,7 @@ export interface BodyLimit {
 
 /** The whole body, refused before it is buffered when it is over the limit: by what it announces, else while it comes. */
 export async function readBody({ request }: Call, limit: BodyLimit): Promise<Uint8Array> {
+  checkEncoding(request);
   const announced = request.headers.get("content-length");
   if (announced !== null) {
     const length = /^\d{1,15}$/.test(announced) ? Number(announced) : Number.NaN;
@@ -37,6 +38,13 @@ export async function readBody({ request }: Call, limit: BodyLimit): Promise<Uin
     }
     parts.push(value);
   }
+}
+
+/** Bytes are kept as they come, and answered without the encoding's name: an encoded value would come back as noise. */
+export function checkEncoding(request: Request): void {
+  const encoding = request.headers.get("content-encoding");
+  if (encoding !== null && encoding !== "" && encoding !== "identity")
+    throw new InputError("unsupported-encoding", "send the body without Content-Encoding: it is kept as it comes");
 }
 
 /** A body that breaks off is its sender's failure, not ours. */

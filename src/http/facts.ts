@@ -1,5 +1,4 @@
 import type { Row } from "../../crdt/index.ts";
-import type { Config } from "../config/types.ts";
 import { type Conflict, conflictId, conflictsOf } from "../conflicts/conflict.ts";
 import { project, type Shown } from "../conflicts/projection.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
@@ -7,37 +6,70 @@ import type { RowKey } from "../storage/store.ts";
 import { recordTag } from "./etag.ts";
 import type { Tokens } from "./tokens.ts";
 
-/** What the API says of a record: functions of its row. */
-export interface Facts {
-  readonly shown: Shown;
-  readonly tag: string;
-  /** `Starling-Context`; null when too large. */
-  readonly context: string | null;
-  readonly conflicts: readonly Conflict[];
-  /** The id of its conflict, null without one. */
-  readonly conflict: string | null;
+interface FactsParts {
+  readonly sha256: Sha256;
+  readonly salt: Uint8Array;
+  readonly tokens: Tokens;
 }
 
-export type FactsOf = (key: RowKey, read: { readonly row: Row; readonly keyHash: Uint8Array }) => Facts | null;
+interface Found {
+  readonly row: Row;
+  readonly keyHash: Uint8Array;
+}
 
-/** Null for an absent key. A row that the replica still has in memory keeps its facts: three hashes less per read. */
-export function makeFacts(parts: { sha256: Sha256; config: Config; tokens: Tokens }): FactsOf {
-  const { sha256, config, tokens } = parts;
+/** What the API says of a present record: functions of its row, each worked out when it is first asked for (a listing
+ *  needs neither tag nor context). */
+export class Facts {
+  readonly shown: Shown;
+  readonly conflicts: readonly Conflict[];
+  readonly #parts: FactsParts;
+  readonly #key: RowKey;
+  readonly #found: Found;
+  #tag: string | undefined;
+  #context: string | null | undefined;
+  #conflict: string | null | undefined;
+
+  constructor(parts: FactsParts, key: RowKey, found: Found, shown: Shown) {
+    this.shown = shown;
+    this.conflicts = conflictsOf(found.row);
+    this.#parts = parts;
+    this.#key = { bucket: key.bucket, key: key.key };
+    this.#found = { row: found.row, keyHash: found.keyHash };
+  }
+
+  get tag(): string {
+    const { sha256, salt } = this.#parts;
+    this.#tag ??= recordTag(sha256, salt, this.#found.keyHash, this.#found.row);
+    return this.#tag;
+  }
+
+  /** `Starling-Context`; null when too large. */
+  get context(): string | null {
+    if (this.#context === undefined) this.#context = this.#parts.tokens.context(this.#key, this.#found.row);
+    return this.#context;
+  }
+
+  /** The id of its conflict, null without one. */
+  get conflict(): string | null {
+    if (this.#conflict === undefined)
+      this.#conflict =
+        this.conflicts.length === 0 ? null : conflictId(this.#parts.sha256, this.#found.keyHash, this.conflicts);
+    return this.#conflict;
+  }
+}
+
+export type FactsOf = (key: RowKey, found: Found) => Facts | null;
+
+/** Null for an absent key. A row that the replica still has in memory keeps its facts: four hashes less per read. */
+export function makeFacts(parts: FactsParts): FactsOf {
   const known = new WeakMap<Row, Facts>();
-  return (key, { row, keyHash }) => {
-    const cached = known.get(row);
+  return (key, found) => {
+    const cached = known.get(found.row);
     if (cached) return cached;
-    const shown = project(row);
+    const shown = project(found.row);
     if (shown === null) return null;
-    const conflicts = conflictsOf(row);
-    const facts: Facts = {
-      shown,
-      tag: recordTag(sha256, config.cluster.salt, keyHash, row),
-      context: tokens.context(key, row),
-      conflicts,
-      conflict: conflicts.length === 0 ? null : conflictId(sha256, keyHash, conflicts),
-    };
-    known.set(row, facts);
+    const facts = new Facts(parts, key, found, shown);
+    known.set(found.row, facts);
     return facts;
   };
 }

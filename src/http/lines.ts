@@ -18,12 +18,11 @@ export async function* linesOf(body: ReadableStream<Uint8Array>, maxLineBytes: n
   let heldBytes = 0;
   let number = 1;
   const take = (end: Uint8Array): Line[] => {
-    const bytes = heldBytes + end.length > maxLineBytes ? null : concatBytes([...held, end]);
-    const isEmpty = heldBytes + end.length === 0;
+    const bytes = heldBytes + end.length > maxLineBytes ? null : withoutReturn(concatBytes([...held, end]));
     held = [];
     heldBytes = 0;
     const line = { number: number++, bytes };
-    return isEmpty ? [] : [line];
+    return bytes?.length === 0 ? [] : [line];
   };
   try {
     for (;;) {
@@ -45,4 +44,9 @@ export async function* linesOf(body: ReadableStream<Uint8Array>, maxLineBytes: n
   } finally {
     await reader.cancel().catch(() => undefined); // over already, or its sender is gone: nothing is left to read
   }
+}
+
+/** Some write their lines with CR LF. */
+function withoutReturn(line: Uint8Array): Uint8Array {
+  return line.at(-1) === 13 ? line.subarray(0, -1) : line;
 }

@@ -38,7 +38,7 @@ const STATUS = new Map<string, number>([
   ["too-many-ops", 413],
   ["too-many-items", 413],
   ["unsupported-type", 415],
-  ["not-built", 501],
+  ["unsupported-encoding", 415],
   ["too-many-streams", 503],
   ["import-stopped", 503],
   ["session-not-met", 504],

@@ -5,7 +5,7 @@ import type { Shown } from "../conflicts/projection.ts";
 import { InputError } from "../kernel/assert.ts";
 import type { RowKey } from "../storage/store.ts";
 import type { Facts } from "./facts.ts";
-import { isObject, type JsonObject, member, toJson, type View } from "./json.ts";
+import { isObject, type JsonObject, member, RawJson, toJson, type View } from "./json.ts";
 import { deeper } from "./ops.ts";
 import { checkBucket } from "./target.ts";
 import { contentFrom, elementFrom, elementView, exactValue, integerFrom } from "./values.ts";
@@ -154,8 +154,12 @@ function typedView(shown: Shown): { type: TypeName; value: View; contentType?: s
 function fieldView(shown: Shown): View {
   if (shown.type !== "register") return typedView(shown);
   const exact = exactValue(shown);
-  const isBare = exact.contentType === undefined && !isTyped(JSON.parse(toJson(exact.value)));
+  const isBare = exact.contentType === undefined && !looksTyped(exact.value);
   return isBare ? exact.value : { type: "register", ...exact };
+}
+
+function looksTyped(value: View): boolean {
+  return value instanceof RawJson && value.text.startsWith("{") && isTyped(JSON.parse(value.text));
 }
 
 /** The values that don't show. A clash of types can't be written side by side by a client: only its mark is exported. */

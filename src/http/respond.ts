@@ -12,7 +12,6 @@ export function valueHeaders(contentType: string): Record<string, string> {
   const type = SENDABLE.test(contentType) ? contentType : "application/octet-stream";
   const headers: Record<string, string> = {
     "content-type": type,
-    "x-content-type-options": "nosniff",
     "content-security-policy": "sandbox",
   };
   if (type !== JSON_TYPE && !PASSIVE.test(type)) headers["content-disposition"] = "attachment";

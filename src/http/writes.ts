@@ -35,17 +35,22 @@ export interface WriteTerms {
 export async function writeTerms(api: Api, call: Call, key: RowKey, query: Query): Promise<WriteTerms> {
   const { headers } = call.request;
   checkWriteLevel(query);
-  if (headers.get("idempotency-key") !== null)
-    throw new InputError(
-      "idempotency-not-offered",
-      "this node can't keep the promise of an Idempotency-Key yet: leave it out, and make the write safe to repeat",
-    );
+  refuseIdempotencyKey(call);
   const context = headers.get("starling-context");
   const guard = guardOf(api, key, headers.get("if-match"), headers.get("if-none-match"));
   const reason = reasonOf(headers.get("starling-reason"));
   const seen = context === null ? "blind" : api.tokens.openContext(key, context);
   const before = await meetSession(api, call, query, () => partitionOfKey(api, key));
   return { seen, before, ...(reason !== undefined && { reason }), ...(guard && { guard }) };
+}
+
+/** Whoever sends one relies on it: to ignore it would count an increment twice. */
+export function refuseIdempotencyKey({ request }: Call): void {
+  if (request.headers.get("idempotency-key") !== null)
+    throw new InputError(
+      "idempotency-not-offered",
+      "this node can't keep the promise of an Idempotency-Key yet: leave it out, and make the write safe to repeat",
+    );
 }
 
 export function requestOf(key: RowKey, ops: readonly Op[], terms: WriteTerms): WriteRequest {

@@ -29,7 +29,7 @@ export async function serveRealHttp(
     errorHandler: (error) => problemResponse(error, log),
   });
   const server = createServer({
-    requestTimeout: limits.requestTimeoutMs,
+    requestTimeout: 0, // of headers below; a body may be a long stream, `watchBody` sees to it that it moves
     headersTimeout: limits.requestTimeoutMs,
     // How late a timeout may be noticed.
     connectionsCheckingInterval: Math.ceil(Math.min(1_000, limits.requestTimeoutMs / 4)),
@@ -48,6 +48,7 @@ export async function serveRealHttp(
   server.on("connection", (socket) => connections.add(socket));
   server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
     connections.begin(incoming.socket, outgoing);
+    watchBody(incoming, limits.requestTimeoutMs);
     void listener(incoming, outgoing);
   });
   server.on("clientError", refuse);
@@ -60,6 +61,28 @@ export async function serveRealHttp(
   }
   server.on("error", (error) => log.warn("http.error", { error: error.message }));
   return { local: localAddress(server.address()), close: () => connections.close(server) };
+}
+
+/** What a body must bring in each span of `requestTimeoutMs` to count as moving. Less: a drip keeps a connection for as
+ *  long as it likes; more: clients on thin lines are cut off. */
+const MOVING_BYTES = 65_536;
+
+/** Ends a request whose body doesn't come: within each span it must be complete or have moved, unless it is we who don't
+ *  read. A stream of any length (an import) is welcome as long as it flows. */
+function watchBody(incoming: IncomingMessage, timeoutMs: number): void {
+  const { headers, socket } = incoming;
+  if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return;
+  let bytesBefore = socket.bytesRead;
+  const watch = setInterval(() => {
+    const isOurs = incoming.readableLength >= incoming.readableHighWaterMark;
+    const moved = socket.bytesRead - bytesBefore;
+    bytesBefore = socket.bytesRead;
+    if (incoming.complete || incoming.destroyed) clearInterval(watch);
+    else if (moved < MOVING_BYTES && !isOurs)
+      refuse(Object.assign(new Error("slow"), { code: "ERR_HTTP_REQUEST_TIMEOUT" }), socket);
+  }, timeoutMs);
+  incoming.once("end", () => clearInterval(watch));
+  incoming.once("close", () => clearInterval(watch));
 }
 
 /** Which connections are in the middle of an answer; Node counts a new one that asked nothing yet as busy. */

@@ -85,7 +85,8 @@ export interface Network {
 }
 
 export interface HttpLimits {
-  /** A request whose headers or body are not complete by then is ended with 408. */
+  /** A request whose headers are not complete by then is ended with 408, and one whose body brings less than 64 KiB in
+   *  such a span (a stream may be of any length). */
   readonly requestTimeoutMs: number;
   readonly headerBytes: number;
   readonly connections: number;

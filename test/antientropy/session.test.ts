@@ -13,11 +13,17 @@ interface Toy {
 const bytes = (value: number): Uint8Array => Uint8Array.from({ length: 16 }, (_, i) => (i === 0 ? value : 0));
 
 function hostOf(toy: Toy): SyncHost & { vectorOf(p: number): { vector: Uint8Array; floor: Uint8Array } } {
-  const tree = (p: number): LeafSums => ({ leaves: toy.leaves[p]?.length ?? 0, sumOf: (leaf) => bytes(toy.leaves[p]?.[leaf] ?? 0) });
+  const tree = (p: number): LeafSums => ({
+    leaves: toy.leaves[p]?.length ?? 0,
+    sumOf: (leaf) => bytes(toy.leaves[p]?.[leaf] ?? 0),
+  });
   const sum = (p: number): number => toy.leaves[p]?.reduce((a, b) => a + b, 0) ?? 0;
   return {
     partitions: toy.vectors.length,
-    summary: () => ({ vectors: Uint8Array.from(toy.vectors), sums: Uint8Array.from(toy.vectors.map((_, p) => sum(p))) }),
+    summary: () => ({
+      vectors: Uint8Array.from(toy.vectors),
+      sums: Uint8Array.from(toy.vectors.map((_, p) => sum(p))),
+    }),
     hashes: () =>
       Uint8Array.from(
         toy.vectors.flatMap((v, p) => [...bytes(v).slice(0, HASH_BYTES), ...bytes(sum(p)).slice(0, HASH_BYTES)]),
@@ -49,7 +55,11 @@ function round(asker: Toy, answerer: Toy): { effects: SyncEffect[]; messages: nu
   return { effects: all, messages };
 }
 
-const toy = (vectors: number[], leaves: number[][], floors: number[] = vectors.map(() => 0)): Toy => ({ vectors, floors, leaves });
+const toy = (vectors: number[], leaves: number[][], floors: number[] = vectors.map(() => 0)): Toy => ({
+  vectors,
+  floors,
+  leaves,
+});
 
 describe("a round of anti-entropy", () => {
   it("ends after one message each way when both are equal", () => {

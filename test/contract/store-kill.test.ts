@@ -1,60 +1,48 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { seededRng } from "../../src/kernel/rng.ts";
 import { openSqliteStore } from "../../src/storage/sqlite.ts";
 
 const KILLS = 15;
 
+// Node 20 runs no TypeScript: the child is what `npm test` compiled.
+const CHILD = join(import.meta.dirname, "../../dist/test/contract/store-writer.child.js");
+
+/** Starts a process that commits until it is killed. */
+function startWriter(dataDir: string) {
+  const child = spawn(process.execPath, [CHILD, dataDir], { stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    output += chunk.toString("latin1");
+  });
+  const lines = () => output.split("\n").slice(0, -1);
+  const ended = once(child, "close").then(() => "ended");
+  return {
+    child,
+    ended,
+    acknowledged: () => Number(lines().at(-1) ?? 0),
+    /** Resolves when so many commits are acknowledged. */
+    until: async (count: number) => {
+      while (lines().length < count) {
+        const next = await Promise.race([once(child.stdout, "data"), ended]);
+        if (next === "ended") throw new Error(`the writer ended after ${lines().length} commits`);
+      }
+    },
+  };
+}
+
 describe("a SQLite store whose process is killed", () => {
   let folder = "";
-  let program = "";
-
-  // Node 20 runs no TypeScript: the child is compiled to one file first.
   beforeAll(async () => {
+    if (!existsSync(CHILD)) throw new Error(`${CHILD} is missing: npm test builds it first (node bin/setup.mjs --dev)`);
     folder = await mkdtemp(join(tmpdir(), "starling-kill-"));
-    await build({
-      logLevel: "error",
-      configFile: false,
-      build: {
-        ssr: join(import.meta.dirname, "store-writer.child.ts"),
-        outDir: join(folder, "program"),
-        rolldownOptions: { output: { entryFileNames: "writer.mjs" } },
-      },
-      ssr: { noExternal: true, external: ["sqlite3"] },
-    });
-    program = join(folder, "program", "writer.mjs");
   });
-
   afterAll(() => rm(folder, { recursive: true, force: true }));
-
-  function startWriter(dataDir: string): {
-    child: ChildProcess;
-    acknowledged: () => number;
-    until: (n: number) => Promise<void>;
-  } {
-    const loader = `import(${JSON.stringify(program)})`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", loader, dataDir], {
-      cwd: join(import.meta.dirname, "../.."),
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    let output = "";
-    child.stdout?.on("data", (chunk: Buffer) => {
-      output += chunk.toString("latin1");
-    });
-    const lines = () => output.split("\n").slice(0, -1);
-    return {
-      child,
-      acknowledged: () => Number(lines().at(-1) ?? 0),
-      until: async (count) => {
-        while (lines().length < count) await once(child.stdout ?? child, "data");
-      },
-    };
-  }
 
   it(`keeps every acknowledged commit, and all or nothing of the next, over ${KILLS} kills`, {
     timeout: 120_000,
@@ -69,7 +57,7 @@ describe("a SQLite store whose process is killed", () => {
         await expect(openSqliteStore({ dataDir, nowMs: () => 0 })).rejects.toMatchObject({ slug: "data-dir-in-use" });
       writer.child.kill("SIGKILL");
       // "close" comes when all that the child wrote has been read.
-      await once(writer.child, "close");
+      await writer.ended;
       const found = await commitsIn(dataDir);
       expect(found).toBeGreaterThanOrEqual(writer.acknowledged());
       expect(found).toBeLessThanOrEqual(writer.acknowledged() + 1);

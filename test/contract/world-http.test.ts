@@ -2,6 +2,7 @@ import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { makeRealWorld } from "../../src/world/real.ts";
 import type { Listener, Log } from "../../src/world/world.ts";
+import { wait } from "../../src/world/world-claims.test-kit.ts";
 
 // The real server against clients that do everything wrong. Limits are short so that the tests are.
 
@@ -18,6 +19,9 @@ let handled: string[];
 let bodies: string[];
 let listener: Listener;
 let sockets: Socket[];
+/** Lets requests to /held go on. */
+let release: () => void;
+let released: Promise<void>;
 
 function recordingLog(): Log {
   const line =
@@ -40,7 +44,7 @@ async function handle(request: Request): Promise<Response> {
   handled.push(`${request.method} ${pathname}`);
   if (pathname === "/throw") throw new Error("planted");
   if (pathname === "/early") return new Response("too large", { status: 413 });
-  if (pathname === "/slow") await new Promise((resolve) => void world.timers.after(50, () => resolve(undefined)));
+  if (pathname === "/held") await released;
   try {
     const body = await request.text();
     bodies.push(body);
@@ -56,10 +60,14 @@ beforeEach(async () => {
   handled = [];
   bodies = [];
   sockets = [];
+  released = new Promise((resolve) => {
+    release = resolve;
+  });
   listener = await world.network.serveHttp({ host: "127.0.0.1", port: 0 }, handle, LIMITS);
 });
 
 afterEach(async () => {
+  release();
   for (const socket of sockets) socket.destroy();
   await listener.close();
 });
@@ -82,6 +90,16 @@ function talk(say: (socket: Socket) => void, until?: RegExp): Promise<string> {
 }
 
 const GOOD = "GET /good HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/** What the test has caused comes, but not at once. */
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await wait(world, 2);
+}
+
+async function expectBrokenOff(): Promise<void> {
+  await until(() => bodies.length > 0);
+  expect(bodies).toEqual([expect.stringContaining("broke off")]);
+}
 
 async function expectServing(): Promise<void> {
   expect(await talk((socket) => socket.write(GOOD), /0 bytes/)).toMatch(/^HTTP\/1\.1 200 /);
@@ -137,7 +155,7 @@ describe("malformed HTTP", () => {
   test("bad chunks in a body break it off for the handler that reads it", async () => {
     const head = "POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     expectProblem(await talk((socket) => socket.write(`${head}5\r\nhello\r\nZZ\r\n`)), 400, "bad-request");
-    expect(bodies).toEqual([expect.stringContaining("broke off")]);
+    await expectBrokenOff();
     await expectServing();
   });
 });
@@ -158,14 +176,18 @@ describe("slow clients", () => {
       socket.on("close", () => clearInterval(trickle));
     });
     expectProblem(answer, 408, "request-timeout");
-    expect(bodies).toEqual([expect.stringContaining("broke off")]);
+    await expectBrokenOff();
     await expectServing();
   });
 });
 
 describe("half-open clients", () => {
   test("one that has shut its sending side still gets its answer", async () => {
-    const answer = await talk((socket) => socket.end("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"));
+    const talking = talk((socket) => socket.end("GET /held HTTP/1.1\r\nHost: a\r\n\r\n"));
+    await until(() => handled.length > 0);
+    await wait(world, 20); // long enough for the end of its sending to arrive
+    release();
+    const answer = await talking;
     expect(answer).toMatch(/^HTTP\/1\.1 200 .*0 bytes$/s);
   });
 
@@ -175,17 +197,18 @@ describe("half-open clients", () => {
 
   test("one that ends in the middle of its body breaks it off", async () => {
     await talk((socket) => socket.end("PUT /body HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf"));
-    expect(bodies).toEqual([expect.stringContaining("broke off")]);
+    await expectBrokenOff();
     await expectServing();
   });
 
   test("one that resets the connection while the handler works hurts nobody", async () => {
-    await talk((socket) => {
-      socket.write("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-      world.timers.after(20, () => socket.resetAndDestroy());
-    });
+    const talking = talk((socket) => socket.write("GET /held HTTP/1.1\r\nHost: a\r\n\r\n"));
+    await until(() => handled.length > 0);
+    sockets[0]?.resetAndDestroy();
+    await talking;
+    release();
     await expectServing();
-    expect(handled).toEqual(["GET /slow", "GET /good"]);
+    expect(handled).toEqual(["GET /held", "GET /good"]);
   });
 });
 
@@ -206,13 +229,15 @@ describe("limits and ends", () => {
   });
 
   test("connections above the limit are closed at once, and one line of log says so", async () => {
-    const slow = Array.from({ length: LIMITS.connections }, () =>
-      talk((socket) => socket.write("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")),
+    const held = Array.from({ length: LIMITS.connections }, () =>
+      talk((socket) => socket.write("GET /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")),
     );
+    await until(() => handled.length === LIMITS.connections);
     const refused = await Promise.all([talk((socket) => socket.write(GOOD)), talk((socket) => socket.write(GOOD))]);
     expect(refused).toEqual(["", ""]);
     expect(lines.map(({ event }) => event)).toEqual(["http.connections-refused"]);
-    expect((await Promise.all(slow)).every((answer) => answer.endsWith("0 bytes"))).toBe(true);
+    release();
+    expect((await Promise.all(held)).every((answer) => answer.endsWith("0 bytes"))).toBe(true);
     await expectServing();
   });
 
@@ -224,8 +249,8 @@ describe("limits and ends", () => {
   test("close ends idle connections and those that never asked, at once", async () => {
     const idle = talk((socket) => socket.write(GOOD));
     const silent = talk(() => {});
-    while (handled.length === 0) await new Promise((resolve) => void world.timers.after(5, () => resolve(undefined)));
-    const late = new Promise((resolve) => void world.timers.after(1_000, () => resolve("late")));
+    await until(() => handled.length > 0);
+    const late = wait(world, 1_000).then(() => "late");
     expect(await Promise.race([listener.close().then(() => "closed"), late])).toBe("closed");
     expect(await Promise.all([idle, silent])).toEqual([expect.stringContaining("0 bytes"), ""]);
   });

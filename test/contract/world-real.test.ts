@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, describe, expect, test } from "vitest";
 import { makeRealWorld } from "../../src/world/real.ts";
-import { wait } from "../../src/world/world.test-kit.ts";
 import type { Address, Log } from "../../src/world/world.ts";
+import { wait } from "../../src/world/world-claims.test-kit.ts";
 
 // What only the real World can do wrong.
 

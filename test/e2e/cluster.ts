@@ -33,6 +33,12 @@ export interface RealNode {
   process: ChildProcess | null;
 }
 
+export interface NodeDigest {
+  readonly node: string;
+  readonly digest: string;
+  readonly records: number;
+}
+
 /** Node processes on loopback, as an operator would start them: dist/src/main.js with a configuration file each. */
 export class RealCluster {
   readonly dir = mkdtempSync(join(tmpdir(), "starling-e2e-"));
@@ -184,9 +190,11 @@ ${this.#extra}`;
     }
   }
 
-  async digests(): Promise<{ node: string; digest: string; records: number }[]> {
+  async digests(): Promise<NodeDigest[]> {
     const living = this.nodes.filter((node) => node.process !== null);
-    return Promise.all(living.map(async ({ url }) => (await fetch(`${url}/cluster/sync/status`)).json()));
+    return Promise.all(
+      living.map(async ({ url }) => (await (await fetch(`${url}/cluster/sync/status`)).json()) as NodeDigest),
+    );
   }
 
   /** Waits until all living nodes have equal digests and nothing is under way; returns how long that took. */

@@ -54,9 +54,8 @@ describe(`a full cut while both sides write the same ${KEYS} keys of each type`,
     const all: Conflict[] = [];
     for (let cursor: string | null = null; ; ) {
       const query = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
-      const page: { conflicts: Conflict[]; cursor?: string | null } = await (
-        await fetch(`${cluster.node(name).url}/v1/conflicts?limit=500${query}`)
-      ).json();
+      const response = await fetch(`${cluster.node(name).url}/v1/conflicts?limit=500${query}`);
+      const page = (await response.json()) as { conflicts: Conflict[]; cursor?: string };
       all.push(...page.conflicts);
       cursor = page.cursor ?? null;
       if (cursor === null) return all;

@@ -58,9 +58,10 @@ it(`after kill -9 at ${KILLS} random moments of an import no acknowledged record
   for (const { url, name } of cluster.nodes) {
     const present = new Set<string>();
     for (let cursor: string | null = ""; cursor !== null; ) {
-      const page: { items: { key: string }[]; cursor?: string } = await (
-        await fetch(`${url}/v1/kv/places?limit=1000${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`)
-      ).json();
+      const response = await fetch(
+        `${url}/v1/kv/places?limit=1000${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`,
+      );
+      const page = (await response.json()) as { items: { key: string }[]; cursor?: string };
       for (const { key } of page.items) present.add(key);
       cursor = page.cursor ?? null;
     }

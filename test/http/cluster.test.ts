@@ -31,16 +31,26 @@ describe("the cluster as one node sees it", () => {
     const quiet = { ...node.deps, members: () => [memberOf(...ownerOf(0), node.nowMs)] };
     const app = (await import("../../src/http/app.ts")).makeApp(quiet);
     const get = async (path: string): Promise<Json> => (await app.fetch(new Request(`http://localhost${path}`))).json();
-    expect((await get("/cluster/nodes")).nodes[1]).toMatchObject({ id: "us-1", region: "us", state: "unknown", incarnation: null });
+    expect((await get("/cluster/nodes")).nodes[1]).toMatchObject({
+      id: "us-1",
+      region: "us",
+      state: "unknown",
+      incarnation: null,
+    });
     const health = await get("/cluster/health");
     expect(health.state).toBe("degraded");
-    expect(health.checks.find(({ name }: Json) => name === "members")).toEqual({ name: "members", ok: false, detail: "not alive: us-1" });
+    expect(health.checks.find(({ name }: Json) => name === "members")).toEqual({
+      name: "members",
+      ok: false,
+      detail: "not alive: us-1",
+    });
   });
 
   test("health is 200 while all checks hold and 503 when one doesn't; readiness follows the storage", async () => {
     const node = makeNode();
     expect((await node.call("GET", "/cluster/health")).status).toBe(200);
-    for (const path of ["/health/ready", "/readyz", "/health/ready?for=read"]) expect((await node.call("GET", path)).status).toBe(200);
+    for (const path of ["/health/ready", "/readyz", "/health/ready?for=read"])
+      expect((await node.call("GET", path)).status).toBe(200);
     node.replica.failed = "fsync failed";
     expect((await node.call("GET", "/cluster/health")).status).toBe(503);
     expect(await node.json("GET", "/readyz")).toMatchObject({ ready: false, failed: "fsync failed" });
@@ -64,7 +74,11 @@ describe("the cluster as one node sees it", () => {
     const started = await node.call("POST", "/cluster/repair");
     expect(started.status).toBe(202);
     const place = started.headers.get("location") ?? "";
-    expect(await node.json("GET", place)).toMatchObject({ kind: "repair", state: "done", progress: { done: 64, total: 64 } });
+    expect(await node.json("GET", place)).toMatchObject({
+      kind: "repair",
+      state: "done",
+      progress: { done: 64, total: 64 },
+    });
     expect(await node.json("GET", "/cluster/repair")).toEqual(await node.json("GET", place));
   });
 
@@ -155,7 +169,11 @@ describe("events", () => {
     for (let i = 0; i < 64; i++) streams.push(await open(node));
     for (const stream of streams) await stream.next();
     const response = await node.call("GET", "/cluster/events");
-    expect([response.status, response.headers.get("retry-after"), await slugOf(response)]).toEqual([503, "1", "too-many-streams"]);
+    expect([response.status, response.headers.get("retry-after"), await slugOf(response)]).toEqual([
+      503,
+      "1",
+      "too-many-streams",
+    ]);
     await streams[0]?.cancel();
     await until(() => node.replica.listeners === 63);
     expect((await node.call("GET", "/cluster/events")).status).toBe(200);
@@ -203,13 +221,58 @@ describe("metrics", () => {
   });
 });
 
+const ROUTES = [
+  "delete /v1/kv/{bucket}/{key}",
+  "get /cluster/conflicts",
+  "get /cluster/conflicts/summary",
+  "get /cluster/conflicts/{id}",
+  "get /cluster/events",
+  "get /cluster/health",
+  "get /cluster/nodes",
+  "get /cluster/nodes/{id}",
+  "get /cluster/peers",
+  "get /cluster/repair",
+  "get /cluster/status",
+  "get /cluster/sync/status",
+  "get /health/live",
+  "get /health/ready",
+  "get /livez",
+  "get /metrics",
+  "get /openapi.json",
+  "get /readyz",
+  "get /v1/conflicts",
+  "get /v1/conflicts/summary",
+  "get /v1/conflicts/{id}",
+  "get /v1/dev/network",
+  "get /v1/explain/{bucket}/{key}",
+  "get /v1/export",
+  "get /v1/kv",
+  "get /v1/kv/{bucket}",
+  "get /v1/kv/{bucket}/{key}",
+  "get /v1/operations/{id}",
+  "get /v1/partitions",
+  "get /v1/partitions/{id}",
+  "patch /v1/kv/{bucket}/{key}",
+  "post /cluster/conflicts/{id}/resolve",
+  "post /cluster/repair",
+  "post /cluster/sync",
+  "post /v1/batch",
+  "post /v1/conflicts/{id}/resolve",
+  "post /v1/import",
+  "post /v1/ops/{bucket}/{key}",
+  "put /v1/dev/network",
+  "put /v1/kv/{bucket}/{key}",
+];
+
 describe("the API describes itself", () => {
-  test("OpenAPI 3.1 lists every route that is served, and nothing else", async () => {
+  test("OpenAPI 3.1 lists every route, and each that it lists is served", async () => {
     const node = makeNode();
     const document = await node.json("GET", "/openapi.json");
     expect(document.openapi).toBe("3.1.0");
-    const listed = Object.entries<Json>(document.paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`));
-    expect(listed.sort()).toMatchSnapshot();
+    const listed = Object.entries<Json>(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    );
+    expect(listed.sort()).toEqual(ROUTES);
     for (const route of listed) {
       const [method = "", path = ""] = route.split(" ");
       const real = path.replaceAll("{bucket}", "b").replaceAll("{key}", "k").replaceAll("{id}", "none");

@@ -82,7 +82,9 @@ describe("conflicts", () => {
     const { eu, us, id } = await twoWriters();
     const choose = await dotOf(us, id, "a");
     // A third value comes in that the operator had not seen.
-    const third = makeNode(0, { config: { node: { id: parseNodeId("ap-1"), region: parseRegion("ap"), zone: "", dataDir: "" } } });
+    const third = makeNode(0, {
+      config: { node: { id: parseNodeId("ap-1"), region: parseRegion("ap"), zone: "", dataDir: "" } },
+    });
     await third.call("PUT", "/v1/kv/b/k", json("c"));
     us.replica.receiveFrom(third.replica);
     const response = await us.call("POST", `/v1/conflicts/${id}/resolve`, json({ choose }));

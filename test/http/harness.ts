@@ -127,6 +127,22 @@ export async function until(condition: () => boolean): Promise<void> {
   throw new Error("it never came true");
 }
 
+/** Sends lines to import; answers what it answers. */
+export async function importText(node: Node, body: string): Promise<Json> {
+  const headers = { "content-type": "application/x-ndjson" };
+  return (await node.call("POST", "/v1/import", { headers, body })).json();
+}
+
+export function importLines(node: Node, lines: readonly unknown[]): Promise<Json> {
+  return importText(node, lines.map((line) => JSON.stringify(line)).join("\n"));
+}
+
+/** The lines of an export. */
+export async function exported(node: Node, query = "?bucket=b"): Promise<string[]> {
+  const text = await (await node.call("GET", `/v1/export${query}`)).text();
+  return text === "" ? [] : text.trimEnd().split("\n");
+}
+
 /** A problem's slug, after checking that it is one. */
 export async function slugOf(response: Response): Promise<string> {
   if (response.headers.get("content-type") !== "application/problem+json")

@@ -1,4 +1,4 @@
-import type { Entry, OpenRow, PartitionState, Row } from "../../crdt/index.ts";
+import type { Entry, Hlc, OpenRow, PartitionState, Row } from "../../crdt/index.ts";
 import {
   admitEntry,
   applyEntry,
@@ -6,6 +6,7 @@ import {
   EMPTY_ROW,
   emptyPartition,
   encodeRow,
+  HLC_ZERO,
   hashKey,
   isEmptyRow,
   lastSeq,
@@ -13,6 +14,7 @@ import {
   partitionOf,
   planWrite,
   slotOf,
+  tickHlc,
   type VersionVector,
 } from "../../crdt/index.ts";
 import type { Config } from "../../src/config/types.ts";
@@ -59,7 +61,7 @@ export class MemoryReplica implements ReplicaApi {
   readonly #listeners = new Set<(event: ReplicaEvent) => void>();
   readonly #actor: ReturnType<typeof makeActorId>;
   #repair: RepairProgress | null = null;
-  #hlc = 0;
+  #hlc: Hlc = HLC_ZERO;
   /** What the next writes fail with. */
   refusal: Unavailable | Error | null = null;
   failed: string | undefined;
@@ -114,7 +116,7 @@ export class MemoryReplica implements ReplicaApi {
           : coveredDots(stored.row, request.seen.vector);
     const { adds, removes } = planWrite(stored.row, request.ops, dots, this.#actor);
     if (adds.length === 0 && removes.length === 0) return this.#result(stored, []);
-    this.#hlc = Math.max(this.#hlc + 1, this.#test.nowMs);
+    this.#hlc = tickHlc(this.#hlc, this.#test.nowMs);
     const { author, reason } = request;
     const entry: Entry = {
       actor: this.#actor,
@@ -123,7 +125,7 @@ export class MemoryReplica implements ReplicaApi {
       key: request.key,
       adds,
       removes,
-      stamp: { hlc: { ms: this.#hlc, counter: 0 }, author, suspect: false, ...(reason !== undefined && { reason }) },
+      stamp: { hlc: this.#hlc, author, suspect: false, ...(reason !== undefined && { reason }) },
     };
     const trial = openRow(stored.row);
     const before = stored.row;

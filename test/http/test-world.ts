@@ -8,6 +8,8 @@ export interface TestWorld {
   readonly world: HttpDeps["world"];
   readonly logged: { readonly level: string; readonly event: string; readonly fields: Record<string, unknown> }[];
   nowMs: number;
+  /** Timers that are set. */
+  readonly timers: number;
   /** Lets time pass and fires what falls due, in order. */
   advance(ms: number): void;
 }
@@ -37,6 +39,9 @@ export function makeTestWorld(seed = 1): TestWorld {
   const test: TestWorld = {
     nowMs: 1_700_000_000_000,
     logged,
+    get timers() {
+      return pending.size;
+    },
     advance(ms) {
       const end = test.nowMs + ms;
       for (;;) {

@@ -16,6 +16,7 @@ if (unknown !== undefined) throw new Error(`no mutant is called ${unknown}`);
 const runner = new MutantRunner(Number(values.budget) * 1000);
 const outcomes: Outcome[] = [];
 try {
+  if (!names) await mustBeClean(runner);
   for (const mutant of MUTANTS.filter(({ name }) => !names || names.includes(name))) {
     const outcome = await runner.run(mutant);
     outcomes.push(outcome);
@@ -25,6 +26,12 @@ try {
 } finally {
   runner.close();
 }
+/** What finds a bug in the code as it is would find all mutants. */
+async function mustBeClean(finders: MutantRunner): Promise<void> {
+  const { by } = await finders.run({ name: "the code as it is", patches: [], finder: { laws: "partition" } });
+  if (by) throw new Error(`the code as it is already fails: ${by}`);
+}
+
 const survivors = outcomes.filter(({ found }) => !found).map(({ mutant }) => mutant);
 const cpuSeconds = Math.round(outcomes.reduce((sum, outcome) => sum + outcome.cpuSeconds, 0));
 const summary = { total: outcomes.length, found: outcomes.length - survivors.length, cpuSeconds, survivors };

@@ -220,9 +220,9 @@ export function settle(world: World): void {
     for (const aboutRows of [false, true])
       for (const a of living()) for (const b of living()) if (a !== b) world.exchange(a, b, aboutRows);
     finish(world);
-    for (const n of living()) {
-      drop(world, n, false);
-      if (quiet > 0) close(world, n);
+    for (const n of world.nodes) {
+      if (!n.gone) drop(world, n, false);
+      if (quiet > 0) close(world, n); // of those that are gone, too: a disk may have gone back behind the verdict
     }
     const now = signature(world);
     quiet = now === before ? quiet + 1 : 0;

@@ -11,7 +11,11 @@ import { SimKernel } from "../sim/world.ts";
 export const MIB = 2 ** 20;
 
 /** A configuration for tests: three owners in three regions, everything else at its default or smaller. */
-export function configOf(name: string, hosts: ReadonlyMap<string, string>, more: Partial<Config["replication"]> = {}): Config {
+export function configOf(
+  name: string,
+  hosts: ReadonlyMap<string, string>,
+  more: Partial<Config["replication"]> = {},
+): Config {
   const bind = { host: hosts.get(name) ?? "127.0.0.1", port: 0 };
   const at = (port: number): Config["peer"]["bind"] => ({ ...bind, port });
   return {
@@ -24,14 +28,28 @@ export function configOf(name: string, hosts: ReadonlyMap<string, string>, more:
       name: "test",
       salt: utf8("a salt of sixteen bytes or more"),
       seeds: [...hosts.values()].map((host) => `${host}:7002`),
-      owners: [...hosts].map(([id, host]) => ({ id: parseNodeId(id), region: parseRegion(id), peer: { host, port: 7003 } })),
+      owners: [...hosts].map(([id, host]) => ({
+        id: parseNodeId(id),
+        region: parseRegion(id),
+        peer: { host, port: 7003 },
+      })),
     },
     replication: { syncIntervalMs: 1_000, historyMs: 24 * 3_600_000, logMaxBytes: 1024 * MIB, ...more },
     clock: { maxDriftMs: 500 },
     limits: {
-      keyBytes: 1024, valueBytes: MIB, rowBytes: 4 * MIB, siblings: 64, bodyBytes: 2 * MIB, lineBytes: 2 * MIB,
-      batchItems: 1000, opsPerRequest: 1000, headerBytes: 16_384, connections: 1000, requestTimeoutMs: 30_000,
-      queuedWrites: 10_000, cacheBytes: 8 * MIB,
+      keyBytes: 1024,
+      valueBytes: MIB,
+      rowBytes: 4 * MIB,
+      siblings: 64,
+      bodyBytes: 2 * MIB,
+      lineBytes: 2 * MIB,
+      batchItems: 1000,
+      opsPerRequest: 1000,
+      headerBytes: 16_384,
+      connections: 1000,
+      requestTimeoutMs: 30_000,
+      queuedWrites: 10_000,
+      cacheBytes: 8 * MIB,
     },
     log: { level: "silent", format: "json" },
     dev: false,
@@ -64,7 +82,11 @@ export class ReplicaCluster {
     const { world } = node;
     const store = await world.disk.openStore(config.node.dataDir);
     const replica = await Replica.open({
-      config, world, store, gossipedAddress: () => null, attribute: () => {},
+      config,
+      world,
+      store,
+      gossipedAddress: () => null,
+      attribute: () => {},
       onFailure: (reason) => this.failures.push(`${name}: ${reason}`),
     });
     await world.network.listen(config.peer.bind, (stream) => replica.accept(stream));
@@ -86,7 +108,8 @@ export class ReplicaCluster {
 
   /** Waits until all living members have equal vectors and digests. */
   async converged(withinMs = 60_000): Promise<void> {
-    const living = (): Replica[] => [...this.members.values()].filter(({ node }) => node.alive).map(({ replica }) => replica);
+    const living = (): Replica[] =>
+      [...this.members.values()].filter(({ node }) => node.alive).map(({ replica }) => replica);
     const same = (): boolean => {
       const [first, ...rest] = living().map((replica) => replica.status());
       return rest.every(

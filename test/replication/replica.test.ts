@@ -66,7 +66,10 @@ describe("replicas", () => {
       for (let i = 0; i < 30; i++) await cluster.at("eu").write(del(`k${i}`));
       for (let i = 0; i < 10; i++) await cluster.at("us").write(put(`k${i}`, "anew"));
       await cluster.kernel.sleep(20_000);
-      const floors = cluster.at("eu").status().partitions.filter(({ floor }) => floor.size > 0);
+      const floors = cluster
+        .at("eu")
+        .status()
+        .partitions.filter(({ floor }) => floor.size > 0);
       expect(floors.length).toBeGreaterThan(0);
       await cluster.start("ap");
       await cluster.converged();

@@ -1,9 +1,9 @@
 import type { DotKey } from "../../crdt/index.ts";
 import { dotKey, parseDotKey } from "../../crdt/index.ts";
+import type { Tokens } from "../../src/http/tokens.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import type { PartitionSeen } from "../../src/replication/api.ts";
 import type { RowKey } from "../../src/storage/store.ts";
-import type { Tokens } from "../../src/http/tokens.ts";
 import type { History, Seen, WriteAttempt } from "./checkers/history.ts";
 import { keyId } from "./checkers/history.ts";
 import type { SimCluster } from "./cluster.ts";
@@ -134,7 +134,7 @@ export class Client {
     return attempt;
   }
 
-  #begin(node: string, { key, ops }: Intent, context: HeldContext | null): WriteAttempt {
+  #begin(node: string, { key, ops }: Intent, context: HeldContext | null, session = this.#sent()): WriteAttempt {
     const attempt: WriteAttempt = {
       tag: this.#tag(),
       client: this.#o.name,
@@ -142,7 +142,7 @@ export class Client {
       key,
       ops,
       context: context?.seen ?? null,
-      session: this.#sent(),
+      session,
       sentMs: this.#o.cluster.kernel.nowMs,
       outcome: "pending",
       reply: null,
@@ -164,7 +164,11 @@ export class Client {
     attempt.outcome = type === "storage-failed" || status === 500 ? "unknown" : "refused";
   }
 
-  #seen({ node, key, sentMs }: Pick<WriteAttempt, "node" | "key" | "sentMs">, context: string | null, response: ClientResponse): Seen {
+  #seen(
+    { node, key, sentMs }: Pick<WriteAttempt, "node" | "key" | "sentMs">,
+    context: string | null,
+    response: ClientResponse,
+  ): Seen {
     const token = response.headers.get("starling-session");
     const opened = context === null ? null : this.#o.tokens.openContext(key, context);
     const dots = opened && "dots" in opened ? new Set<DotKey>(opened.dots.map(dotKey)) : null;
@@ -229,7 +233,9 @@ export class Client {
     const { conflicts } = (await listed.json()) as { conflicts: ListedConflict[] };
     const open = conflicts.flatMap((conflict) => {
       const [place, ...more] = conflict.places;
-      return place && more.length === 0 && place.path.length === 0 && place.kind === "siblings" ? [{ conflict, place }] : [];
+      return place && more.length === 0 && place.path.length === 0 && place.kind === "siblings"
+        ? [{ conflict, place }]
+        : [];
     });
     if (open.length === 0) return;
     const { conflict, place } = pick(open, rng);
@@ -239,8 +245,7 @@ export class Client {
     const seen: Seen = { node, key, sentMs, doneMs: cluster.kernel.nowMs, dots, session: null };
     const [chosen] = sibling.dots;
     if (!chosen) return;
-    const intent = put(key, sibling.value);
-    const attempt = this.#begin(node, intent, { token: "", seen });
+    const attempt = this.#begin(node, put(key, sibling.value), { token: "", seen }, null);
     const response = await this.#request(node, {
       method: "POST",
       path: `/v1/conflicts/${conflict.id}/resolve`,
@@ -325,4 +330,3 @@ function itemOf({ key: { bucket, key }, wire }: Intent): Record<string, unknown>
       return { action: "ops", bucket, key, ops: wire.ops };
   }
 }
-

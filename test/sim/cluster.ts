@@ -1,5 +1,7 @@
+import { hash as nodeHash } from "node:crypto";
 import type { Config } from "../../src/config/types.ts";
 import { InputError, present } from "../../src/kernel/assert.ts";
+import type { Sha256 } from "../../src/kernel/hashing.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import type { RunningNode } from "../../src/node.ts";
 import { startNode } from "../../src/node.ts";
@@ -69,6 +71,9 @@ export class SimCluster {
     this.members = new Map(members.map((member) => [member.spec.name, member]));
   }
 
+  /** Of any World: for who opens tokens. */
+  readonly sha256: Sha256 = (bytes) => new Uint8Array(nodeHash("sha256", bytes, "buffer"));
+
   get names(): string[] {
     return [...this.members.keys()];
   }
@@ -85,7 +90,7 @@ export class SimCluster {
     return present(this.member(name).running, `${name} runs`).replica;
   }
 
-  #config(name: string): Config {
+  config(name: string): Config {
     const base = configOf(name, new Map([...this.members].map(([id, { host }]) => [id, host])));
     const { region } = this.member(name).spec;
     const owners = [...this.members.values()].map(({ spec, host }) => ({
@@ -111,7 +116,7 @@ export class SimCluster {
     member.running = null;
     member.failure = null;
     const world = { ...node.world, disk: this.#observed(node) };
-    startNode(more(this.#config(name)), world).then(
+    startNode(more(this.config(name)), world).then(
       (running) => {
         if (!node.alive) return;
         member.running = running;

@@ -2,6 +2,7 @@ import { assert, InputError } from "../../src/kernel/assert.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import { type MemoryStore, openMemoryStore, type StoreImage } from "../../src/storage/memory.ts";
 import type { Commit, Store, StoreCopy } from "../../src/storage/store.ts";
+import { unknownState } from "../../src/storage/store-errors.ts";
 import type { Disk } from "../../src/world/world.ts";
 import type { Life } from "./life.ts";
 import { PHASE_IO } from "./scheduler.ts";
@@ -117,7 +118,7 @@ class SimStore implements Store {
       if (!this.#life.alive) return;
       assert(this.#pending === undefined, "one commit at a time");
       if (this.#broken) {
-        reject(new Error("the state of the store is unknown since a commit failed"));
+        reject(unknownState("an earlier commit failed"));
         return;
       }
       const pending = { commit, written: false };
@@ -144,7 +145,7 @@ class SimStore implements Store {
     );
     this.#pending = undefined;
     this.#onIdle?.();
-    if (fails) throw new Error("disk I/O error: fsync failed");
+    if (fails) throw unknownState(new Error("disk I/O error: fsync failed"));
   }
 
   /** A read takes its time, then sees the last commit of that moment. */

@@ -124,7 +124,7 @@ export class HttpExchange {
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
       this.#progress();
-      if (!(request instanceof Request)) {
+      if ("path" in request) {
         this.#up.send(() => this.#accept(request));
         return;
       }
@@ -162,7 +162,7 @@ export class HttpExchange {
     }
     this.#service = service;
     service.life.onDeath.add(this.#serverDied);
-    const url = request instanceof Request ? request.url : `http://${formatAddress(this.#to)}${request.path}`;
+    const url = "path" in request ? `http://${formatAddress(this.#to)}${request.path}` : request.url;
     const line = `${request.method} ${url}`;
     const hash = hashText(line) ^ (part === undefined ? hashText(String(request.body)) : hashPart(part));
     const handle = (): void => void this.#handle(service, this.#serverRequest(url, request, part));

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import { commitOf } from "../../src/storage/store.ts";
-import { wait } from "../../src/world/world.test-kit.ts";
 import type { HttpLimits } from "../../src/world/world.ts";
+import { wait } from "../../src/world/world-claims.test-kit.ts";
 import { SimKernel } from "./world.ts";
 
 const LIMITS: HttpLimits = { requestTimeoutMs: 10_000, headerBytes: 16_384, connections: 100 };

@@ -106,7 +106,11 @@ function drawSlot(type: "register" | "counter" | "flag" | "set", tag: string, rn
 function drawMap(key: HotKey, tag: string, rng: Rng): Intent {
   const field = pick(FIELDS, rng);
   if (rng.below(10) === 0)
-    return { key, ops: [{ path: [field], removeAll: true }], wire: { call: "ops", ops: [{ op: "removeField", field }] } };
+    return {
+      key,
+      ops: [{ path: [field], removeAll: true }],
+      wire: { call: "ops", ops: [{ op: "removeField", field }] },
+    };
   switch (field) {
     case "sum":
       return operation(key, [field], drawSlot("counter", tag, rng));

@@ -38,15 +38,18 @@ export interface Import {
   readonly typeOnly: boolean;
 }
 
-// `from "x"` and `import "x"` of statements (Biome keeps them at the start of a line), `import("x")` of calls and types.
-const STATEMENT = /^(?:import|export)\b(?:[^"'`;=]*?\bfrom)?\s*"([^"\n]+)"/gm;
+const COMMENT_LINE = /^\s*(?:\/\/|\/?\*).*$/gm;
+
+// `from "x"` and `import "x"` of statements (at the start of a line or behind another one), `import("x")` of calls and types.
+const STATEMENT = /(?:^|;)[ \t]*(?:import|export)\b(?:[^"'`;=]*?\bfrom)?\s*"([^"\n]+)"/gm;
 const CALL = /\bimport\(\s*"([^"\n]+)"/g;
 
 /** What a file imports or re-exports. */
 export function importsOf({ path, text }: Source): Import[] {
-  return [...text.matchAll(STATEMENT), ...text.matchAll(CALL)].map(([statement, name = ""]) => ({
+  const code = text.replace(COMMENT_LINE, "");
+  return [...code.matchAll(STATEMENT), ...code.matchAll(CALL)].map(([statement, name = ""]) => ({
     target: name.startsWith(".") ? posix.join(posix.dirname(path), name) : name,
-    typeOnly: /^(?:import|export) type\b/.test(statement),
+    typeOnly: /^[;\s]*(?:import|export) type\b/.test(statement),
   }));
 }
 

@@ -15,7 +15,7 @@ import { type BatchItem, batchSchema } from "../schemas.ts";
 import { meetSession } from "../session.ts";
 import { checkBucket, checkKey } from "../target.ts";
 import { contentFrom, JSON_TYPE, shownView } from "../values.ts";
-import { checkReason, durableText, guardOf, reasonOf } from "../writes.ts";
+import { checkReason, durableText, guardOf, reasonOf, refuseIdempotencyKey } from "../writes.ts";
 
 type ItemResult = { readonly [name: string]: View | undefined };
 
@@ -25,6 +25,7 @@ export async function batch(api: Api, call: Call): Promise<Response> {
   const query = parseQuery(call.search);
   checkParameters(query, ["w", "r", "timeoutMs"]);
   checkWriteLevel(query);
+  refuseIdempotencyKey(call);
   checkType(call, ["application/json"]);
   const { items } = check(batchSchema, await readJson(call, api.config.limits.bodyBytes), "bad-item");
   const { batchItems } = api.config.limits;

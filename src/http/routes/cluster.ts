@@ -1,3 +1,4 @@
+import { InputError } from "../../kernel/assert.ts";
 import type { PeerSync, ReplicaStatus } from "../../replication/api.ts";
 import { type Api, baseHeaders, jsonResponse, rfc3339 } from "../api.ts";
 import { type Call, checkParameters, parseQuery } from "../call.ts";
@@ -7,14 +8,14 @@ import { ProblemError } from "../problem.ts";
 
 type State = "healthy" | "degraded" | "unavailable";
 
-export interface Check {
+interface Check {
   readonly name: string;
   readonly ok: boolean;
   readonly detail: string;
 }
 
 /** Named checks, worst first in meaning: `storage` and `ready` decide whether this node serves at all. */
-export function checksOf(api: Api, status: ReplicaStatus): Check[] {
+function checksOf(api: Api, status: ReplicaStatus): Check[] {
   const others = otherOwners(api);
   const members = new Map(api.members().map((member) => [member.id, member]));
   const away = others.filter(({ id }) => members.get(id)?.state !== "alive").map(({ id }) => id);
@@ -38,10 +39,10 @@ function checkOf(name: string, ok: boolean, detail: string): Check {
   return { name, ok, detail };
 }
 
-function otherOwners(api: Api): HttpOwner[] {
+function otherOwners(api: Api): Owner[] {
   return api.config.cluster.owners.filter(({ id }) => id !== api.replica.node);
 }
-type HttpOwner = Api["config"]["cluster"]["owners"][number];
+type Owner = Api["config"]["cluster"]["owners"][number];
 
 function stateOf(checks: readonly Check[]): State {
   const failed = new Set(checks.filter(({ ok }) => !ok).map(({ name }) => name));
@@ -200,7 +201,7 @@ export function ready(api: Api, call: Call): Response {
   const query = parseQuery(call.search);
   checkParameters(query, ["for"]);
   const purpose = query.get("for") ?? "write";
-  if (purpose !== "read" && purpose !== "write") throw new ProblemError("bad-parameter", "for is read or write");
+  if (purpose !== "read" && purpose !== "write") throw new InputError("bad-parameter", "for is read or write");
   const { ready: isReady, readyWarning, failed } = api.replica.status();
   // A node whose storage failed answers nothing from doubt (I13), reads included.
   const ok = isReady && failed === undefined;

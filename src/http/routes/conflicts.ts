@@ -17,7 +17,7 @@ import { resolveSchema } from "../schemas.ts";
 import { checkBucket } from "../target.ts";
 import { contentFrom, shownView } from "../values.ts";
 import { conflictView } from "../views.ts";
-import { checkReason, reasonOf, writeHeaders } from "../writes.ts";
+import { checkReason, reasonOf, refuseIdempotencyKey, writeHeaders } from "../writes.ts";
 
 /** `GET /v1/conflicts?bucket&cursor&limit`: the index of this node, in order of bucket and key. */
 export async function listConflicts(api: Api, call: Call): Promise<Response> {
@@ -113,6 +113,7 @@ export async function resolveConflict(api: Api, call: Call, id: string): Promise
   const query = parseQuery(call.search);
   checkParameters(query, ["dryRun"]);
   const isDryRun = flagOf(query, "dryRun");
+  refuseIdempotencyKey(call);
   checkType(call, ["application/json"]);
   const body = check(resolveSchema, await readJson(call, api.config.limits.bodyBytes), "bad-resolve");
   const choice = choiceOf(body);

@@ -2,13 +2,13 @@ import { InputError } from "../../kernel/assert.ts";
 import { fromUtf8 } from "../../kernel/bytes.ts";
 import { Unavailable, type WriteRequest, type WriteResult } from "../../replication/api.ts";
 import { ANONYMOUS, type Api, jsonResponse } from "../api.ts";
-import { checkType } from "../body.ts";
+import { checkEncoding, checkType } from "../body.ts";
 import { type Call, checkParameters, parseQuery } from "../call.ts";
 import { parseJson, type View } from "../json.ts";
 import { type Line, linesOf } from "../lines.ts";
 import { ProblemError } from "../problem.ts";
 import { type ImportedRecord, recordFrom } from "../records.ts";
-import { reasonOf } from "../writes.ts";
+import { reasonOf, refuseIdempotencyKey } from "../writes.ts";
 
 export const NDJSON_TYPES = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
 
@@ -26,7 +26,9 @@ const RETRY_MS = 100;
 /** `POST /v1/import`: a record a line; refused lines are counted and named, and the rest goes on. */
 export async function importRecords(api: Api, call: Call): Promise<Response> {
   checkParameters(parseQuery(call.search), []);
+  refuseIdempotencyKey(call);
   checkType(call, NDJSON_TYPES);
+  checkEncoding(call.request);
   const run = new ImportRun(api, reasonOf(call.request.headers.get("starling-reason")));
   const { body } = call.request;
   if (body !== null)

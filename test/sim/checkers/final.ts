@@ -11,7 +11,12 @@ export interface Explained {
   readonly shown: unknown;
   readonly type: string | null;
   readonly conflict: string | null;
-  readonly dots: readonly { readonly dot: string; readonly path?: string[]; readonly type: string; readonly value?: unknown }[];
+  readonly dots: readonly {
+    readonly dot: string;
+    readonly path?: string[];
+    readonly type: string;
+    readonly value?: unknown;
+  }[];
   readonly removedBeforeTheyCame: number;
   readonly vector: Readonly<Record<string, number>>;
 }
@@ -39,7 +44,9 @@ export function checkFinal(nodes: readonly FinalNode[], ledger: Ledger, violatio
       violations.add("convergence", `${first.name} and ${node.name} differ in digest or records`);
     checkSame(first, node, violations);
   }
-  const kept = new Map([...first.explained].map(([id, explained]) => [id, keptWrites(id, explained, ledger, violations)]));
+  const kept = new Map(
+    [...first.explained].map(([id, explained]) => [id, keptWrites(id, explained, ledger, violations)]),
+  );
   for (const node of nodes) checkNode(node, kept, violations);
 }
 
@@ -57,7 +64,10 @@ function keptWrites(id: KeyId, { vector }: Explained, ledger: Ledger, violations
 
 function checkNode(node: FinalNode, kept: ReadonlyMap<KeyId, readonly Written[]>, violations: Violations): void {
   if (node.earlyEntries > 0 || node.queuedWrites > 0)
-    violations.add("quiet", `${node.name} holds ${node.earlyEntries} early entries, ${node.queuedWrites} queued writes`);
+    violations.add(
+      "quiet",
+      `${node.name} holds ${node.earlyEntries} early entries, ${node.queuedWrites} queued writes`,
+    );
   let records = 0;
   for (const [id, writes] of kept) {
     const expected = liveCells(writes);
@@ -80,7 +90,10 @@ function checkMarks(node: FinalNode, id: KeyId, isConflict: boolean, isThere: bo
   const listed = node.listed.get(id);
   const marks = [node.explained.get(id)?.conflict ?? null, node.conflicts.get(id) ?? null, listed?.conflict ?? null];
   if (new Set(marks).size > 1 || (marks[0] !== null) !== isConflict)
-    violations.add("conflicts are listed", `${id} at ${node.name}: ${marks}; it is ${isConflict ? "a" : "no"} conflict`);
+    violations.add(
+      "conflicts are listed",
+      `${id} at ${node.name}: ${marks}; it is ${isConflict ? "a" : "no"} conflict`,
+    );
   if ((listed !== undefined) !== isThere)
     violations.add("records are listed", `${id} at ${node.name} is ${isThere ? "not " : ""}listed`);
 }
@@ -104,7 +117,10 @@ function checkSame(a: FinalNode, b: FinalNode, violations: Violations): void {
   for (const [id, left] of a.explained) {
     const right = b.explained.get(id);
     if (JSON.stringify(left.shown) !== JSON.stringify(right?.shown))
-      violations.add("convergence", `${id} shows ${JSON.stringify(left.shown)} at ${a.name} and ${JSON.stringify(right?.shown)} at ${b.name}`);
+      violations.add(
+        "convergence",
+        `${id} shows ${JSON.stringify(left.shown)} at ${a.name} and ${JSON.stringify(right?.shown)} at ${b.name}`,
+      );
     if (left.conflict !== right?.conflict)
       violations.add("conflict ids", `${id}: ${left.conflict} at ${a.name}, ${right?.conflict} at ${b.name}`);
     const listed = [a.listed.get(id), b.listed.get(id)].map((item) => JSON.stringify(item?.value));

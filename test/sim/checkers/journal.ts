@@ -14,7 +14,6 @@ export function journalGap(
   const gone = [...conflictDots(before)].filter((dot) => !after.has(dot));
   if (gone.length === 0) return [];
   const kept = new Set<string>();
-  for (const { body } of records)
-    for (const { dot } of (JSON.parse(fromUtf8(body)) as JournalBody).lost) kept.add(dot);
+  for (const { body } of records) for (const { dot } of (JSON.parse(fromUtf8(body)) as JournalBody).lost) kept.add(dot);
   return gone.filter((dot) => !kept.has(dot));
 }

@@ -107,7 +107,10 @@ export class Ledger implements DiskObserver {
     const risen = new Map<string, VectorEntry>();
     for (const record of commit.log) {
       const write = this.#applyRecord(node, disk, record);
-      changed.add(keyId(write.key));
+      const id = keyId(write.key);
+      // A write of the same transaction may have seen what no reader ever will.
+      if (commit.log.length > 1) this.#noteState(disk, id, null);
+      changed.add(id);
       risen.set(`${record.partition} ${record.actor}`, { ...record, seq: record.last });
     }
     const copied = this.#raise(node, disk, commit, risen);
@@ -154,8 +157,7 @@ export class Ledger implements DiskObserver {
     const disk = this.disk(node);
     disk.isCommitting = false;
     const vectors = vectorsOf(from.vectors);
-    for (const record of from.log)
-      if (record.pos > disk.lastPos && !isOld) this.#applyRecord(node, disk, record);
+    for (const record of from.log) if (record.pos > disk.lastPos && !isOld) this.#applyRecord(node, disk, record);
     if (!isOld)
       for (const [partition, seqs] of disk.vectors)
         for (const [actor, seq] of seqs)
@@ -277,21 +279,36 @@ export class Ledger implements DiskObserver {
   // ---- rows
 
   #checkRow(node: string, disk: DiskState, id: KeyId): void {
-    const applied = new Set((this.byKey.get(id) ?? []).filter((write) => disk.applied.has(write)));
-    const expected = liveCells(applied);
     const held = disk.rows.get(id) ?? EMPTY_ROW;
-    const states = disk.states.get(id) ?? [];
-    disk.states.set(id, [...states, { fromMs: this.#nowMs(), live: held.cells, applied }]);
+    const { applied, expected } = this.#noteState(disk, id, held.cells);
     for (const dot of without(expected.keys(), new Set(held.cells.keys())))
       this.#violations.add("rows are exact", `${id} at ${node} lost ${this.#dotName(id, dot)}`);
     for (const dot of without(held.cells.keys(), new Set(expected.keys())))
-      this.#violations.add("rows are exact", `${id} at ${node} holds ${this.#dotName(id, dot)}, ${this.#why(id, dot, applied)}`);
+      this.#violations.add(
+        "rows are exact",
+        `${id} at ${node} holds ${this.#dotName(id, dot)}, ${this.#why(id, dot, applied)}`,
+      );
     for (const [dot, cell] of held.cells) {
       const wanted = expected.get(dot);
       if (wanted && wanted !== cell && JSON.stringify(plain(wanted)) !== JSON.stringify(plain(cell)))
         this.#violations.add("one dot, one value", `${dot} of ${id} at ${node} holds something else than was written`);
     }
     this.#checkStubs(node, disk, id, applied, held);
+  }
+
+  /** Remembers what is live now: as the row says, or as it must be. */
+  #noteState(
+    disk: DiskState,
+    id: KeyId,
+    held: RowState["live"] | null,
+  ): { applied: ReadonlySet<Written>; expected: RowState["live"] } {
+    const applied = new Set((this.byKey.get(id) ?? []).filter((write) => disk.applied.has(write)));
+    const expected = liveCells(applied);
+    const state = { fromMs: this.#nowMs(), live: held ?? expected, applied };
+    const states = disk.states.get(id);
+    if (states) states.push(state);
+    else disk.states.set(id, [state]);
+    return { applied, expected };
   }
 
   #checkStubs(node: string, disk: DiskState, id: KeyId, applied: ReadonlySet<Written>, held: Row): void {
@@ -320,7 +337,11 @@ export class Ledger implements DiskObserver {
   #checkJournal(node: string, disk: DiskState, row: Commit["rows"][number], commit: Commit): void {
     const before = disk.rows.get(keyId(row)) ?? EMPTY_ROW;
     const after = row.body === null ? EMPTY_ROW : decodeRow(row.body);
-    const gap = journalGap(before.cells, after.cells, commit.journal.filter((record) => keyId(record) === keyId(row)));
+    const gap = journalGap(
+      before.cells,
+      after.cells,
+      commit.journal.filter((record) => keyId(record) === keyId(row)),
+    );
     if (gap.length > 0)
       this.#violations.add("journal is complete", `${keyId(row)} at ${node}: ${gap} lost a conflict unrecorded`);
   }

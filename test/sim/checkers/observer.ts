@@ -45,6 +45,7 @@ export class Observer {
   #pair(map: Map<string, string>, from: string, to: string, what: string): void {
     const known = map.get(from);
     if (known === undefined) map.set(from, to);
-    else if (known !== to) this.#violations.add("same dots, same digest", `${what}: ${from} is ${to}, and was ${known}`);
+    else if (known !== to)
+      this.#violations.add("same dots, same digest", `${what}: ${from} is ${to}, and was ${known}`);
   }
 }

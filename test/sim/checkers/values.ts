@@ -50,7 +50,10 @@ export function checkValues(
     for (const node of nodes) {
       const shown = node.explained.get(id)?.shown ?? null;
       if (expected !== "conflict" && !sameValue(expected, shown))
-        violations.add("types", `${id} shows ${JSON.stringify(shown)} at ${node.name}; the twin says ${lines || "absent"}`);
+        violations.add(
+          "types",
+          `${id} shows ${JSON.stringify(shown)} at ${node.name}; the twin says ${lines || "absent"}`,
+        );
     }
   }
 }
@@ -186,7 +189,10 @@ function checkSum(
   const most = sum + by.filter((step) => step > 0).reduce((a, b) => a + b, 0);
   const value = shown === null ? 0 : Number(shown);
   if (!(value >= least && value <= most))
-    violations.add("counters", `${id} is ${value} at ${node}; acknowledged ${sum}, with the unanswered ${least} to ${most}`);
+    violations.add(
+      "counters",
+      `${id} is ${value} at ${node}; acknowledged ${sum}, with the unanswered ${least} to ${most}`,
+    );
 }
 
 function stepsOf({ ops }: WriteAttempt): number[] {

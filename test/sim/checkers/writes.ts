@@ -1,5 +1,6 @@
 import type { DotKey } from "../../../crdt/index.ts";
 import { dotKey, lastSeq } from "../../../crdt/index.ts";
+import { toHex } from "../../../src/kernel/bytes.ts";
 import type { History, Violations, WriteAttempt } from "./history.ts";
 import { keyId } from "./history.ts";
 import type { Ledger, Written } from "./ledger.ts";
@@ -78,5 +79,15 @@ function checkNothingToDo(attempt: WriteAttempt, ledger: Ledger, violations: Vio
   if (!reply || saw === undefined) return;
   const states = ledger.statesOf(node, keyId(key), sentMs, reply.doneMs);
   if (!states.some(({ live }) => changesNothing(ops, live, saw)))
-    violations.add("acknowledged is durable", `${tag} was acknowledged by ${node} and is in no log`);
+    violations.add(
+      "acknowledged is durable",
+      `${tag}: ${opsText(ops)} of ${keyId(key)} was acknowledged by ${node} and is in no log; there was ${states.map(({ live }) => `[${[...live.keys()]}]`)}, it saw ${saw && [...saw]}`,
+    );
+}
+
+/** For people. */
+function opsText(ops: WriteAttempt["ops"]): string {
+  const text = (value: unknown): unknown =>
+    typeof value === "bigint" ? String(value) : value instanceof Uint8Array ? toHex(value) : value;
+  return JSON.stringify(ops, (_, value: unknown) => text(value));
 }

@@ -1,0 +1,325 @@
+import { describe, expect, it } from "vitest";
+import { type GossipConfig, type GossipHost, type MemberEvent, startGossip } from "../../gossip/drivers/gossip-host.ts";
+import { encodePacket, labelHeader } from "../../gossip/index.ts";
+import type { Stream } from "../../src/world/world.ts";
+import { SimKernel, type SimNode } from "../sim/world.ts";
+import { actor, NO_BYTES } from "./one-member.ts";
+
+interface Started {
+  readonly node: SimNode;
+  readonly host: GossipHost;
+  readonly events: MemberEvent[];
+}
+
+const PORT = 7002;
+
+async function start(
+  kernel: SimKernel,
+  name: string,
+  seeds: readonly SimNode[] = [],
+  change: Partial<GossipConfig> = {},
+): Promise<Started> {
+  const node = kernel.makeWorld({ name, region: "eu" });
+  const events: MemberEvent[] = [];
+  const host = await startGossip({
+    world: node.world,
+    config: {
+      name,
+      bind: { host: node.host, port: PORT },
+      label: "shop",
+      profile: "lan",
+      seeds: seeds.map((seed) => `${seed.host}:${PORT}`),
+      ...change,
+    },
+    meta: new Map([
+      ["region", "eu"],
+      ["actor", actor(name, Math.floor(node.world.clock.wallMs()))],
+    ]),
+    onEvent: (event) => events.push(event),
+  });
+  return { node, host, events };
+}
+
+function sees(host: GossipHost, ...states: string[]): boolean {
+  return (
+    host
+      .members()
+      .map(({ name, state }) => `${name} ${state}`)
+      .sort()
+      .join() === [...states].sort().join()
+  );
+}
+
+async function trio(kernel: SimKernel): Promise<[Started, Started, Started]> {
+  const a = await start(kernel, "a");
+  const b = await start(kernel, "b", [a.node]);
+  const c = await start(kernel, "c", [a.node]);
+  const all = ["a alive", "b alive", "c alive"];
+  await kernel.until(() => [a, b, c].every(({ host }) => sees(host, ...all)), 5000);
+  return [a, b, c];
+}
+
+function rejectsOf({ host }: Started): Record<string, number> {
+  return Object.fromEntries(host.rejects());
+}
+
+/** Runs a test body in a simulation of its own. */
+function simulated(body: (kernel: SimKernel) => Promise<void>): () => Promise<void> {
+  return () => {
+    const kernel = new SimKernel({ seed: 1 });
+    return kernel.run(() => body(kernel));
+  };
+}
+
+describe("gossip host: members", () => {
+  it(
+    "three find each other by one seed, with their metadata and round trips",
+    simulated(async (kernel) => {
+      const [a, b, c] = await trio(kernel);
+      await kernel.sleep(10_000);
+      const seen = b.host.member("c");
+      expect(seen).toMatchObject({ state: "alive", address: { host: c.node.host, port: PORT } });
+      expect(seen?.meta.get("region")).toBe("eu");
+      expect(seen?.rttMs).toBeGreaterThan(0);
+      expect(a.events.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(["member-up b", "member-up c"]);
+      expect([rejectsOf(a), rejectsOf(b), rejectsOf(c)]).toEqual([{}, {}, {}]);
+    }),
+  );
+
+  it(
+    "the start doesn't wait for seeds, and one that comes up later is found",
+    simulated(async (kernel) => {
+      const late = kernel.makeWorld({ name: "late", region: "eu" });
+      late.crash();
+      const a = await start(kernel, "a", [late]);
+      await kernel.sleep(300_000);
+      const b = await start(kernel, "late");
+      await kernel.until(() => sees(a.host, "a alive", "late alive") && sees(b.host, "a alive", "late alive"), 20_000);
+    }),
+  );
+
+  it(
+    "a killed one is suspected, then dead, then alive again after its restart, without refutation",
+    simulated(async (kernel) => {
+      const [a, b, c] = await trio(kernel);
+      c.node.crash("machine");
+      await kernel.until(() => [a, b].every(({ host }) => host.member("c")?.state === "dead"), 30_000);
+      const again = await start(kernel, "c", [a.node]);
+      await kernel.until(() => [a, b].every(({ host }) => host.member("c")?.state === "alive"), 5000);
+      const kinds = a.events.filter(({ name }) => name === "c").map(({ kind }) => kind);
+      expect(kinds).toEqual(["member-up", "member-suspect", "member-dead", "member-up"]);
+      expect(again.events.filter(({ kind }) => kind === "refuted")).toEqual([]);
+    }),
+  );
+
+  it(
+    "changed metadata reach the others, too large ones are refused",
+    simulated(async (kernel) => {
+      const [a, b] = await trio(kernel);
+      b.host.updateMeta(new Map([["region", "us"]]));
+      expect(() => b.host.updateMeta(new Map([["region", "x".repeat(600)]]))).toThrow(/at most 512/);
+      await kernel.until(() => a.host.member("b")?.meta.get("region") === "us", 5000);
+      expect(b.host.self.meta.get("region")).toBe("us");
+    }),
+  );
+
+  it(
+    "who leaves is told as left, and its host says when the news is out",
+    simulated(async (kernel) => {
+      const [a, b, c] = await trio(kernel);
+      await c.host.leave();
+      await c.host.close();
+      c.node.crash();
+      await kernel.until(() => [a, b].every(({ host }) => host.member("c")?.state === "left"), 3000);
+      await kernel.sleep(60_000);
+      expect(a.host.member("c")?.state).toBe("left");
+      expect(a.events.some(({ kind }) => kind === "member-suspect" || kind === "member-dead")).toBe(false);
+      await c.host.leave(); // again, and after the close: nothing to wait for
+    }),
+  );
+
+  it(
+    "two regions that were cut off for five minutes find each other unattended",
+    simulated(async (kernel) => {
+      const [a, b, c] = await trio(kernel);
+      kernel.cut("c", "*");
+      await kernel.sleep(300_000);
+      expect([a.host.member("c")?.state, c.host.member("a")?.state]).toEqual(["dead", "dead"]);
+      kernel.heal();
+      const all = ["a alive", "b alive", "c alive"];
+      await kernel.until(() => [a, b, c].every(({ host }) => sees(host, ...all)), 60_000);
+    }),
+  );
+});
+
+describe("gossip host: stalls (item 16)", () => {
+  it(
+    "one that was frozen for 5 s suspects nobody, and is alive for the others within seconds",
+    simulated(async (kernel) => {
+      const [a, b, c] = await trio(kernel);
+      await kernel.sleep(7300);
+      for (const stallMs of [5000, 5000, 700, 30_000]) {
+        c.node.stall(stallMs);
+        await kernel.sleep(stallMs);
+        await kernel.until(() => [a, b].every(({ host }) => host.member("c")?.state === "alive"), 5000);
+        await kernel.sleep(20_000);
+      }
+      expect(c.events.filter(({ kind }) => kind === "member-suspect" || kind === "member-dead")).toEqual([]);
+      expect(a.events.filter(({ kind, name }) => kind === "member-suspect" && name === "b")).toEqual([]);
+      expect(a.events.some(({ kind, name }) => kind === "member-suspect" && name === "c")).toBe(true);
+    }),
+  );
+});
+
+describe("gossip host: what others send", () => {
+  it(
+    "packets and streams of another cluster are dropped and counted, and pools stay apart",
+    simulated(async (kernel) => {
+      const a = await start(kernel, "a");
+      const stranger = await start(kernel, "stranger", [a.node], { label: "other" });
+      await kernel.sleep(20_000);
+      expect(sees(a.host, "a alive") && sees(stranger.host, "stranger alive")).toBe(true);
+      expect(rejectsOf(a)["foreign-label"]).toBeGreaterThan(1);
+    }),
+  );
+
+  it(
+    "garbage on both ports is counted by kind and changes nothing",
+    simulated(async (kernel) => {
+      const [a, b] = await trio(kernel);
+      const { world, host } = kernel.makeWorld({ name: "attacker", region: "eu" });
+      const header = labelHeader("shop");
+      const to = { host: a.node.host, port: PORT };
+      const socket = await world.network.bindDatagrams({ host, port: 9 }, () => undefined);
+      const packets = [
+        NO_BYTES,
+        Uint8Array.of(1, 2, 3),
+        Uint8Array.of(...header, 9, 0x80),
+        Uint8Array.of(...header, 99),
+      ];
+      for (const packet of packets) socket.send(to, packet);
+      const accusation = { type: "suspect", node: "nobody", incarnation: 1, from: "x" } as const;
+      socket.send(
+        to,
+        encodePacket([accusation], header, true).map((byte, at) => (at === 12 ? byte ^ 1 : byte)),
+      );
+      for (const bytes of [
+        Uint8Array.of(...header, 6, 0x93),
+        Uint8Array.of(...header, 9),
+        Uint8Array.of(...header, 6),
+      ]) {
+        const stream = await world.network.connect(to, 1000);
+        stream.open({ onData: () => undefined, onClose: () => undefined });
+        stream.write(bytes);
+        await kernel.sleep(100);
+        stream.close();
+      }
+      await kernel.sleep(5000);
+      expect(rejectsOf(a)).toEqual({
+        "foreign-label": 2,
+        unsupported: 2,
+        "unknown-type": 1,
+        "bad-crc": 1,
+        malformed: 1,
+        truncated: 1,
+      });
+      expect(sees(a.host, "a alive", "b alive", "c alive")).toBe(true);
+      expect(b.events.filter(({ kind }) => kind !== "member-up")).toEqual([]);
+    }),
+  );
+
+  it(
+    "streams that say nothing are bounded in number and closed after ten seconds, and members still join",
+    simulated(async (kernel) => {
+      const a = await start(kernel, "a");
+      const { world } = kernel.makeWorld({ name: "attacker", region: "eu" });
+      let closed = 0;
+      const streams: Stream[] = [];
+      for (let i = 0; i < 40; i++) {
+        const stream = await world.network.connect({ host: a.node.host, port: PORT }, 1000);
+        stream.open({ onData: () => undefined, onClose: () => closed++ });
+        streams.push(stream);
+      }
+      await kernel.sleep(1000);
+      expect([closed, rejectsOf(a)]).toEqual([8, { "too-many-streams": 8 }]);
+      await kernel.sleep(10_000);
+      expect([closed, rejectsOf(a)]).toEqual([40, { "too-many-streams": 8, "stream-timeout": 32 }]);
+      const b = await start(kernel, "b", [a.node]);
+      await kernel.until(() => sees(b.host, "a alive", "b alive"), 5000);
+    }),
+  );
+
+  it(
+    "a table larger than the stream's bound is refused while it comes",
+    simulated(async (kernel) => {
+      const a = await start(kernel, "a");
+      const { world } = kernel.makeWorld({ name: "attacker", region: "eu" });
+      const stream = await world.network.connect({ host: a.node.host, port: PORT }, 1000);
+      let closed = false;
+      stream.open({
+        onData: () => undefined,
+        onClose: () => {
+          closed = true;
+        },
+      });
+      // Announces one row and 8 MiB of user state; then more than was announced would ever come.
+      const head = [...labelHeader("shop"), 6, 0x82, 0xa5, ...new TextEncoder().encode("Nodes"), 0, 0xac];
+      stream.write(Uint8Array.of(...head, ...new TextEncoder().encode("UserStateLen"), 0xce, 0, 0x7f, 0xff, 0xff));
+      for (let i = 0; i < 9 && !closed; i++) {
+        stream.write(new Uint8Array(1024 * 1024 - 1));
+        await kernel.sleep(100);
+      }
+      await kernel.sleep(1000);
+      expect([closed, rejectsOf(a)]).toEqual([true, { "too-large": 1 }]);
+    }),
+  );
+});
+
+describe("gossip host: options", () => {
+  const refusals: [string, Partial<GossipConfig>, RegExp][] = [
+    ["no label off loopback", { label: "" }, /needs a label/],
+    ["a label over 255 bytes", { label: "x".repeat(256) }, /at most 255/],
+    ["a wildcard without an address for others", { bind: { host: "0.0.0.0", port: PORT } }, /set gossip.advertise/],
+    ["a name as the address for others", { advertise: { host: "a.example", port: PORT } }, /IPs, not a.example/],
+    ["a seed without a port", { seeds: ["example.org"] }, /must look like host:port/],
+    ["a seed with an impossible port", { seeds: ["example.org:70000"] }, /must look like host:port/],
+    ["too many seeds", { seeds: Array.from({ length: 65 }, (_, i) => `10.0.0.${i}:1`) }, /at most 64/],
+    ["an empty name", { name: "" }, /1 to 255/],
+  ];
+  for (const [what, change, sentence] of refusals)
+    it(
+      `${what} is refused with a sentence`,
+      simulated(async (kernel) => {
+        await expect(start(kernel, "a", [], change)).rejects.toThrow(sentence);
+      }),
+    );
+
+  it(
+    "a port that is taken is refused, port 0 takes one that is free on UDP and TCP, and a close frees both",
+    simulated(async (kernel) => {
+      const a = await start(kernel, "a");
+      const { world } = a.node;
+      const config = {
+        name: "x",
+        bind: { host: a.node.host, port: PORT },
+        label: "s",
+        profile: "lan",
+        seeds: [],
+      } as const;
+      const again = (port: number): Promise<GossipHost> =>
+        startGossip({
+          world,
+          config: { ...config, bind: { host: a.node.host, port } },
+          meta: new Map(),
+          onEvent: () => undefined,
+        });
+      await expect(again(PORT)).rejects.toThrow();
+      const free = await again(0);
+      expect(free.local.port).toBeGreaterThan(0);
+      await free.close();
+      await a.host.close();
+      await a.host.close();
+      await (await again(PORT)).close();
+    }),
+  );
+});

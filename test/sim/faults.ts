@@ -1,0 +1,191 @@
+import { assertNever } from "../../src/kernel/assert.ts";
+import type { Rng } from "../../src/kernel/rng.ts";
+import type { StoreImage } from "../../src/storage/memory.ts";
+import type { Ledger } from "./checkers/ledger.ts";
+import type { SimCluster } from "./cluster.ts";
+import { EVERYONE } from "./links.ts";
+import type { Fault, Plan } from "./plan.ts";
+import { pick } from "./workload.ts";
+
+/** How long a machine stays down, a cut lasts, and so on: mostly short, sometimes long. */
+const DOWN_MS = [50, 12_000] as const;
+const CUT_MS = [200, 20_000] as const;
+const STALL_MS = [50, 8_000] as const;
+
+/** Lets a seed's faults happen, until told to end. */
+export class Trouble {
+  readonly #cluster: SimCluster;
+  readonly #ledger: Ledger;
+  readonly #rng: Rng;
+  readonly #images = new Map<string, StoreImage>();
+  /** Nodes to be killed while they commit. */
+  readonly #armed = new Set<string>();
+  /** Nodes whose disk was told to fail: they may stop by themselves. */
+  readonly #failing = new Set<string>();
+  #isOver = false;
+
+  constructor(cluster: SimCluster, ledger: Ledger, rng: Rng) {
+    this.#cluster = cluster;
+    this.#ledger = ledger;
+    this.#rng = rng;
+    ledger.onCommitting = (node) => this.#onCommitting(node);
+  }
+
+  start({ faults }: Plan): void {
+    for (const [fault, everyMs] of faults) void this.#repeat(fault, everyMs);
+  }
+
+  /** No more trouble from now on: the network is sound, and nobody is killed any more. */
+  end(): void {
+    this.#isOver = true;
+    this.#armed.clear();
+    this.#cluster.heal();
+    const { regions, kernel } = this.#cluster;
+    for (const a of regions)
+      for (const b of regions)
+        kernel.links.setQuality(a, b, {
+          lossPercent: 0,
+          duplicatePercent: 0,
+          reorderPercent: 0,
+          delayMs: a === b ? 0.25 : 40,
+          jitterMs: a === b ? 0.25 : 5,
+        });
+  }
+
+  /** Did we ask this node's disk to fail? Then it has done so now. */
+  takeFailure(name: string): boolean {
+    return this.#failing.delete(name);
+  }
+
+  /** Starts it again after a while; after the end, at once. */
+  async revive(name: string): Promise<void> {
+    if (!this.#isOver) await this.#pause(DOWN_MS);
+    if (!this.#cluster.isAlive(name)) this.#cluster.start(name);
+  }
+
+  async #repeat(fault: Fault, everyMs: number): Promise<void> {
+    for (;;) {
+      await this.#cluster.kernel.sleep(1 + this.#rng.unit() * 2 * everyMs);
+      if (this.#isOver) return;
+      await this.#strike(fault);
+    }
+  }
+
+  async #strike(fault: Fault): Promise<void> {
+    const name = pick(this.#cluster.names, this.#rng);
+    switch (fault) {
+      case "noise":
+        this.#makeNoise();
+        return;
+      case "cut":
+        return this.#cut(1, false);
+      case "one-way":
+        return this.#cut(1, true);
+      case "flap":
+        return this.#cut(3 + this.#rng.below(6), this.#rng.below(3) === 0);
+      case "crash":
+        return this.#crash(name);
+      case "crash-in-commit":
+        this.#armed.add(name);
+        return;
+      case "restart":
+        return this.#restart(name);
+      case "stall":
+        this.#cluster.stall(name, this.#between(STALL_MS));
+        return;
+      case "rollback":
+        return this.#rollBack(name);
+      case "fsync":
+        this.#failing.add(name);
+        this.#cluster.member(name).node?.disk.failNextCommit();
+        return;
+      case "clock":
+        this.#cluster.member(name).node?.clock.jump(this.#rng.below(20_000) - 10_000);
+        return;
+      default:
+        return assertNever(fault);
+    }
+  }
+
+  /** Short ones are more frequent than long ones. */
+  #between([least, most]: readonly [number, number]): number {
+    return least * (most / least) ** this.#rng.unit();
+  }
+
+  #pause(range: readonly [number, number]): Promise<void> {
+    return this.#cluster.kernel.sleep(this.#between(range));
+  }
+
+  #makeNoise(): void {
+    const { regions, kernel } = this.#cluster;
+    const [a, b] = [pick(regions, this.#rng), pick(regions, this.#rng)];
+    const upTo = (most: number): number => (this.#rng.below(2) === 0 ? 0 : this.#rng.unit() * most);
+    kernel.links.setQuality(a, b, {
+      lossPercent: upTo(40),
+      duplicatePercent: upTo(30),
+      reorderPercent: upTo(50),
+      delayMs: 0.25 + upTo(300),
+      jitterMs: 0.25 + upTo(100),
+    });
+  }
+
+  /** Two regions, two nodes, or a node and everyone. */
+  async #cut(times: number, oneWay: boolean): Promise<void> {
+    const { kernel, names, regions } = this.#cluster;
+    const places = this.#rng.below(2) === 0 ? regions : names;
+    const from = pick(places, this.#rng);
+    const to = this.#rng.below(4) === 0 ? EVERYONE : pick(places, this.#rng);
+    if (from === to) return;
+    for (let i = 0; i < times; i++) {
+      if (this.#isOver) return;
+      kernel.cut(from, to, { oneWay });
+      await this.#pause(times === 1 ? CUT_MS : [50, 1_500]);
+      kernel.heal(from, to);
+      if (times > 1) await this.#pause([50, 1_500]);
+    }
+  }
+
+  async #crash(name: string): Promise<void> {
+    if (!this.#cluster.isAlive(name)) return;
+    this.#cluster.crash(name, this.#rng.below(4) === 0 ? "machine" : "process");
+    await this.revive(name);
+  }
+
+  /** In the middle of its next commit: the disk decides whether that is kept. */
+  #onCommitting(name: string): void {
+    if (!this.#armed.delete(name)) return;
+    const { kernel } = this.#cluster;
+    const { node } = this.#cluster.member(name);
+    void kernel.sleep(this.#rng.unit() * 6).then(async () => {
+      if (node?.alive && !this.#isOver) await this.#crash(name);
+    });
+  }
+
+  async #restart(name: string): Promise<void> {
+    const { node, running } = this.#cluster.member(name);
+    if (!node?.alive || !running) return;
+    // Its promises never resolve when it is killed meanwhile: give it a while, then kill it.
+    let stopped = false;
+    void running.stop().then(() => {
+      stopped = true;
+    });
+    for (let i = 0; i < 100 && !stopped; i++) await this.#cluster.kernel.sleep(100);
+    if (!node.alive) return;
+    this.#cluster.crash(name);
+    await this.revive(name);
+  }
+
+  /** Puts an image back that was taken a while ago: a backup restored, a virtual machine rolled back. */
+  async #rollBack(name: string): Promise<void> {
+    const old = this.#images.get(name);
+    const image = this.#cluster.image(name);
+    if (image) this.#images.set(name, image);
+    if (!old || !image || !this.#cluster.isAlive(name)) return;
+    this.#cluster.crash(name);
+    const before = this.#cluster.image(name);
+    if (!before) return;
+    this.#ledger.restored(name, before, old);
+    this.#cluster.restoreImage(name, old);
+    await this.revive(name);
+  }
+}

@@ -1,0 +1,218 @@
+import { Tokens } from "../../src/http/tokens.ts";
+import { seededRng } from "../../src/kernel/rng.ts";
+import type { Explained, FinalNode } from "./checkers/final.ts";
+import { checkFinal } from "./checkers/final.ts";
+import type { History, KeyId, Violation } from "./checkers/history.ts";
+import { keyId, Violations } from "./checkers/history.ts";
+import { Ledger } from "./checkers/ledger.ts";
+import { Observer } from "./checkers/observer.ts";
+import { checkReads } from "./checkers/reads.ts";
+import { checkSessions } from "./checkers/sessions.ts";
+import { checkSums, checkValues } from "./checkers/values.ts";
+import { checkWrites } from "./checkers/writes.ts";
+import { Client } from "./client.ts";
+import { SimCluster } from "./cluster.ts";
+import { Trouble } from "./faults.ts";
+import type { Plan, PlanOptions } from "./plan.ts";
+import { drawPlan } from "./plan.ts";
+import { BUCKET } from "./workload.ts";
+
+export interface SimResult {
+  readonly seed: number;
+  readonly ok: boolean;
+  readonly traceHash: string;
+  readonly events: number;
+  readonly virtualMs: number;
+  /** Requests of clients. */
+  readonly operations: number;
+  readonly violations: readonly Violation[];
+  /** For people: what was broken, how to replay it, the last events per node. Empty when all is well. */
+  readonly report: string;
+  readonly plan: Plan;
+}
+
+/** All nodes must be up, equal and quiet within this time after faults ended. */
+const SETTLE_MS = 60_000;
+const OBSERVE_EVERY_MS = 4_000;
+
+/** One seed: a cluster, clients and faults as it draws them, then all checks. Never rejects. */
+export async function simulate(options: PlanOptions): Promise<SimResult> {
+  const run = new Run(drawPlan(options));
+  await run.go();
+  return run.result();
+}
+
+class Run {
+  readonly #plan: Plan;
+  readonly #violations = new Violations();
+  readonly #history: History = { writes: [], reads: [] };
+  readonly #cluster: SimCluster;
+  readonly #ledger: Ledger;
+  readonly #observer: Observer;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+    this.#ledger = new Ledger(this.#violations, () => this.#cluster.kernel.nowMs);
+    this.#cluster = new SimCluster({
+      seed: plan.seed,
+      nodes: plan.nodes,
+      observer: this.#ledger,
+      config: (config) => ({
+        ...config,
+        replication: { ...config.replication, syncIntervalMs: plan.syncIntervalMs, historyMs: plan.historyMs },
+        limits: { ...config.limits, queuedWrites: plan.queuedWrites },
+      }),
+    });
+    // Beside queued writes: per peer 32 frames under way and a few requests, and the node's own work.
+    const queueDepth = plan.queuedWrites + 40 * plan.nodes.length;
+    this.#observer = new Observer(this.#ledger, this.#violations, { queueDepth, earlyEntries: 64 * 1_024 });
+  }
+
+  async go(): Promise<void> {
+    try {
+      await this.#cluster.kernel.run(() => this.#body());
+    } catch (error) {
+      this.#violations.add("runs to its end", error instanceof Error ? error.message : String(error));
+    }
+    checkWrites(this.#history, this.#ledger, this.#violations);
+    checkReads(this.#history, this.#ledger, this.#violations);
+    checkSessions(this.#history, this.#ledger, this.#violations);
+  }
+
+  async #body(): Promise<void> {
+    const { kernel } = this.#cluster;
+    const rng = seededRng(this.#plan.seed + 0x5eed);
+    const trouble = new Trouble(this.#cluster, this.#ledger, rng.fork());
+    this.#cluster.onNodeFailed = (name, reason) => {
+      if (!trouble.takeFailure(name)) this.#violations.add("nodes go on", `${name} stopped by itself: ${reason}`);
+      void trouble.revive(name);
+    };
+    await this.#cluster.startAll();
+    trouble.start(this.#plan);
+    const untilMs = kernel.nowMs + this.#plan.busyMs;
+    let busy = this.#plan.clients.length;
+    for (const client of this.#clients(rng)) void client.run(untilMs).then(() => busy--);
+    while (busy > 0) {
+      await kernel.sleep(OBSERVE_EVERY_MS);
+      this.#observe();
+    }
+    trouble.end();
+    await this.#settle();
+  }
+
+  #clients(rng: ReturnType<typeof seededRng>): Client[] {
+    const { cluster, keys } = { cluster: this.#cluster, keys: this.#plan.keys };
+    const config = cluster.config(cluster.names[0] ?? "");
+    const tokens = new Tokens({ sha256: cluster.sha256, salt: config.cluster.salt, clusterId: config.cluster.id });
+    return this.#plan.clients.map(
+      ({ home, habits }, i) =>
+        new Client({ name: `c${i}`, cluster, history: this.#history, tokens, keys, rng: rng.fork(), home, habits }),
+    );
+  }
+
+  #observe(): void {
+    for (const { spec, running } of this.#cluster.members.values())
+      if (running) this.#observer.look(spec.name, running.replica.status());
+  }
+
+  /** Faults are over: everything must come to rest. */
+  async #settle(): Promise<void> {
+    const { names, kernel } = this.#cluster;
+    for (const name of names) if (!this.#cluster.isAlive(name)) this.#cluster.start(name);
+    try {
+      await this.#cluster.converged(SETTLE_MS);
+    } catch (error) {
+      this.#violations.add("convergence", error instanceof Error ? error.message : String(error));
+      return;
+    }
+    await this.#checkLogs();
+    await kernel.sleep(1_000);
+    this.#observe();
+    const finals = await Promise.all(names.map((name) => this.#finalOf(name)));
+    const isLost = (tag: string): boolean => this.#ledger.byTag.get(tag)?.every(({ lost }) => lost) ?? false;
+    checkFinal(finals, this.#ledger, this.#violations);
+    checkValues(finals, this.#history, this.#ledger, this.#violations);
+    checkSums(finals, this.#history, isLost, this.#violations);
+    for (const name of names) this.#checkJournal(name);
+  }
+
+  /** With a short history, all logs must become empty; unless something is lost that they wait for. */
+  async #checkLogs(): Promise<void> {
+    const { names } = this.#cluster;
+    const { historyMs } = this.#plan;
+    if (historyMs > 60_000 || [...this.#ledger.written.values()].some(({ lost }) => lost)) return;
+    const records = (): number[] => names.map((name) => this.#cluster.image(name)?.log.length ?? 0);
+    try {
+      await this.#cluster.until(() => records().every((count) => count === 0), historyMs + SETTLE_MS, "logs are cut");
+    } catch {
+      this.#violations.add("logs can be cut", `records left: ${records()}`);
+    }
+  }
+
+  #checkJournal(name: string): void {
+    const kept = new Set(this.#cluster.image(name)?.journal.map(({ seq }) => seq));
+    for (const seq of this.#ledger.disk(name).journalSeqs)
+      if (!kept.has(seq)) this.#violations.add("journal is complete", `${name} lost record ${seq}`);
+  }
+
+  async #finalOf(name: string): Promise<FinalNode> {
+    const get = (path: string): Promise<unknown> => this.#cluster.getJson(name, path);
+    const sync = (await get("/cluster/sync/status")) as Pick<
+      FinalNode,
+      "digest" | "records" | "earlyEntries" | "queuedWrites"
+    >;
+    const listing = (await get(`/v1/kv/${BUCKET}?values&limit=1000`)) as {
+      items: { key: string; value: unknown; conflict?: string }[];
+    };
+    const { conflicts } = (await get("/v1/conflicts?limit=1000")) as {
+      conflicts: { id: string; bucket: string; key: string }[];
+    };
+    const explained = new Map<KeyId, Explained>();
+    await Promise.all(
+      this.#plan.keys.map(async (key) =>
+        explained.set(keyId(key), (await get(`/v1/explain/${key.bucket}/${key.key}`)) as Explained),
+      ),
+    );
+    return {
+      name,
+      digest: sync.digest,
+      records: sync.records,
+      earlyEntries: sync.earlyEntries,
+      queuedWrites: sync.queuedWrites,
+      explained,
+      conflicts: new Map(conflicts.map(({ id, ...key }) => [keyId(key), id])),
+      listed: new Map(
+        listing.items.map(({ key, value, conflict }) => [
+          keyId({ bucket: BUCKET, key }),
+          { value, conflict: conflict ?? null },
+        ]),
+      ),
+    };
+  }
+
+  result(): SimResult {
+    const { kernel } = this.#cluster;
+    const { list, count } = this.#violations;
+    return {
+      seed: this.#plan.seed,
+      ok: count === 0,
+      traceHash: kernel.traceHash(),
+      events: kernel.events,
+      virtualMs: Math.round(kernel.nowMs),
+      operations: this.#history.writes.length + this.#history.reads.length,
+      violations: list,
+      report: count === 0 ? "" : this.#report(list, count),
+      plan: this.#plan,
+    };
+  }
+
+  #report(list: readonly Violation[], count: number): string {
+    const { seed, nodes, faults, historyMs, syncIntervalMs } = this.#plan;
+    return [
+      `seed ${seed}: ${count} violations; replay with: npm run -s sim -- --seed ${seed} --trace`,
+      `${nodes.length} nodes, history ${historyMs} ms, sync every ${syncIntervalMs} ms, faults ${[...faults.keys()].join(", ") || "none"}`,
+      ...list.map(({ invariant, text }) => `- ${invariant}: ${text}`),
+      this.#cluster.kernel.report(undefined, "the end"),
+    ].join("\n");
+  }
+}
