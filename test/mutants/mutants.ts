@@ -295,7 +295,6 @@ const ofTheRules: readonly Mutant[] = [
     "entry.first < 1);\n  if (next)",
   ]),
   rules("early-stays-when-known", BY_PARTITION, ["  dropHeld(p, (entry) => includes(p.vector, entry));\n", ""]),
-  rules("early-stays-when-applied", BY_PARTITION, ["  if (next) dropHeld(p, (entry) => entry === next);\n", ""]),
   rules("close-before-level", BY_PARTITION, [
     "if (have < upTo || have === CLOSED) continue;",
     "if (upTo < 0 || have === CLOSED) continue;",
@@ -331,9 +330,9 @@ const BY_KERNEL: Finder = { laws: "kernel" };
 
 const ofTheKernel: readonly Mutant[] = [
   vectors("covers-one-less", BY_KERNEL, ["this.seq(dot.actor) >= dot.seq", "this.seq(dot.actor) > dot.seq"]),
-  vectors("reaches-any", BY_KERNEL, [
+  vectors("reaches-what-it-never-heard-of", BY_KERNEL, [
     "if (this.seq(actor) < seq) return false;",
-    "if (this.seq(actor) < seq) return seq < 0;",
+    "if (this.seq(actor) > 0 && this.seq(actor) < seq) return false;",
   ]),
   vectors("equals-one-way", BY_KERNEL, [
     "return this.reaches(other) && other.reaches(this);",

@@ -41,7 +41,9 @@ import { sha256 } from "./law-subjects.ts";
 
 // ---- what there is
 
-const ACTORS = ["a", "a-1", "b", "node-0"].map((name, i) => makeActorId(parseNodeId(name), 36 ** i, i * 0x3fffffff));
+const ACTORS = ["a", "a-1", "b", "node-0"]
+  .map((name, i) => makeActorId(parseNodeId(name), 36 ** i, i * 0x3fffffff))
+  .sort();
 const actor: fc.Arbitrary<ActorId> = fc.constantFrom(...ACTORS);
 const seq = fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER - 1 }));
 const dot: fc.Arbitrary<Dot> = fc.record({ actor, seq });
@@ -160,6 +162,168 @@ const CODECS: readonly ((input: Uint8Array) => void)[] = [
   (input) => decodesOneWay(input, dotsOf, dotsBytes),
 ];
 
+// ---- encodings that no encoder of ours writes
+
+const STAMP: Stamp = { hlc: { ms: 1, counter: 0 }, author: "a", suspect: false };
+const sums = (who: number, base: number): SeenSums => ({ actor: ACTORS[who] as ActorId, base, plus: 1n, minus: 0n });
+
+function rowWith(value: Content, at: readonly string[] = []): Row {
+  const only = { actor: ACTORS[0] as ActorId, seq: 1 };
+  return { cells: new Map([[dotKey(only), { dot: only, path: at, content: value, stamp: STAMP }]]), stubs: new Map() };
+}
+
+/** Per actor: gap and length of each run, as written. */
+type Runs = readonly (readonly [who: number, runs: readonly number[]])[];
+
+function writtenDots(actors: Runs): Uint8Array {
+  const out = new Writer().uint(actors.length);
+  for (const [who, runs] of actors) {
+    out.text(ACTORS[who] as ActorId).uint(runs.length / 2);
+    for (const n of runs) out.uint(n);
+  }
+  return out.finish();
+}
+
+const otherDots = (x: number, y: number): [string, Runs][] => [
+  ["runs that touch", [[0, [1 + x, 1 + y, 0, 1]]]],
+  ["a run from zero", [[0, [0, 1 + y]]]],
+  ["an empty run", [[0, [1 + x, 0]]]],
+  [
+    "an actor without dots",
+    [
+      [0, []],
+      [1, [1, 1 + x, 1, 1 + y]],
+    ],
+  ],
+  [
+    "actors out of order",
+    [
+      [1, [1 + x, 1]],
+      [0, [1, 1 + y]],
+    ],
+  ],
+  [
+    "an actor twice",
+    [
+      [1, [1 + x, 1]],
+      [1, [9, 1 + y]],
+    ],
+  ],
+];
+
+interface Tables {
+  /** Indices into ACTORS; ms of stamps; per cell the index of its actor, its seq, the index of its stamp. */
+  readonly actors: readonly number[];
+  readonly stamps: readonly number[];
+  readonly cells: readonly (readonly [actor: number, seq: number, stamp: number])[];
+  readonly stubs?: Runs;
+}
+
+function writtenRow({ actors, stamps, cells, stubs = [] }: Tables): Uint8Array {
+  const out = new Writer().u8(1).uint(actors.length);
+  for (const who of actors) out.text(ACTORS[who] as ActorId);
+  out.uint(stamps.length);
+  for (const ms of stamps) out.uint(ms).uint(0).u8(0).text("a");
+  out.uint(cells.length);
+  for (const cell of cells) {
+    for (const n of cell) out.uint(n);
+    out.uint(0).u8(3); // a flag at the root
+  }
+  return out.raw(writtenDots(stubs)).finish();
+}
+
+const otherRows = (x: number, y: number): [string, Tables][] => [
+  [
+    "cells out of order",
+    {
+      actors: [0],
+      stamps: [x],
+      cells: [
+        [0, 2 + y, 0],
+        [0, 1 + y, 0],
+      ],
+    },
+  ],
+  [
+    "a cell twice",
+    {
+      actors: [0],
+      stamps: [x],
+      cells: [
+        [0, 1 + y, 0],
+        [0, 1 + y, 0],
+      ],
+    },
+  ],
+  ["a cell at zero", { actors: [0], stamps: [x], cells: [[0, 0, 0]] }],
+  ["an actor of no cell", { actors: [0, 1], stamps: [x], cells: [[0, 1 + y, 0]] }],
+  [
+    "actors out of order",
+    {
+      actors: [1, 0],
+      stamps: [x],
+      cells: [
+        [0, 1, 0],
+        [1, 1, 0],
+      ],
+    },
+  ],
+  ["a stamp of no cell", { actors: [0], stamps: [x, x + 1], cells: [[0, 1 + y, 0]] }],
+  [
+    "a stamp twice",
+    {
+      actors: [0],
+      stamps: [x, x],
+      cells: [
+        [0, 1, 0],
+        [0, 2 + y, 1],
+      ],
+    },
+  ],
+  [
+    "stamps in another order",
+    {
+      actors: [0],
+      stamps: [x, x + 1],
+      cells: [
+        [0, 1, 1],
+        [0, 2 + y, 0],
+      ],
+    },
+  ],
+  ["a dot both live and removed", { actors: [0], stamps: [x], cells: [[0, 1 + y, 0]], stubs: [[0, [1 + y, 1]]] }],
+];
+
+const writtenVector = (seqs: readonly (readonly [who: number, seq: number])[]): Uint8Array => {
+  const out = new Writer().uint(seqs.length);
+  for (const [who, n] of seqs) out.text(ACTORS[who] as ActorId).uint(n);
+  return out.finish();
+};
+
+const otherVectors = (x: number): [string, [number, number][]][] => [
+  [
+    "actors out of order",
+    [
+      [1, 1 + x],
+      [0, 1],
+    ],
+  ],
+  [
+    "an actor twice",
+    [
+      [0, 1 + x],
+      [0, 1],
+    ],
+  ],
+  [
+    "an actor at zero",
+    [
+      [0, 0],
+      [1, 1 + x],
+    ],
+  ],
+];
+
 function damaged(input: Uint8Array, at: number, skip: number, put: Uint8Array): Uint8Array {
   const from = at % (input.length + 1);
   return Uint8Array.of(...input.slice(0, from), ...put, ...input.slice(from + skip));
@@ -202,7 +366,7 @@ const codecLaws: Law[] = [
   }),
   law("what small bytes promise is bounded", [seq, actor], (n, a) => {
     const many = new Writer().uint(1).text(a).uint(1).uint(1);
-    refused("a run of too many dots", () => dotsOf(many.uint(MAX_DOTS + (n % 2 ** 40)).finish()));
+    refused("a run of too many dots", () => dotsOf(many.uint(MAX_DOTS + 1 + (n % 1000)).finish()));
     for (const decode of [decodeRow, decodeEntry, VersionVector.decode, dotsOf])
       for (const head of [[], [1], [1, 0], [1, 0, 0], [1, 1], [0, 0, 0]])
         refused("a huge count", () =>
@@ -214,6 +378,50 @@ const codecLaws: Law[] = [
               .finish(),
           ),
         );
+  }),
+  law("what any other encoder would write is refused", [fc.nat(3), fc.nat(3)], (x, y) => {
+    for (const [claim, runs] of otherDots(x, y)) refused(claim, () => dotsOf(writtenDots(runs)));
+    for (const [claim, tables] of otherRows(x, y)) refused(claim, () => decodeRow(writtenRow(tables)));
+    for (const [claim, seqs] of otherVectors(x)) refused(claim, () => VersionVector.decode(writtenVector(seqs)));
+    same(
+      dotsOf(
+        writtenDots([
+          [0, [1 + x, 1 + y]],
+          [1, [2, 1, 1, 1]],
+        ]),
+      ).length,
+      y + 3,
+      "well written dots",
+    );
+    same(
+      decodeRow(
+        writtenRow({
+          actors: [0, 1],
+          stamps: [x, x + 1],
+          cells: [
+            [0, 1, 0],
+            [1, 1, 1],
+          ],
+        }),
+      ).cells.size,
+      2,
+      "a well written row",
+    );
+    const twice = { kind: "reset" as const, seen: [sums(1, x), sums(0, y)] };
+    refused("a reset out of order", () => decodeRow(encodeRow(rowWith(twice))));
+    refused("sums twice", () => decodeRow(encodeRow(rowWith({ ...twice, seen: [sums(0, x), sums(0, x)] }))));
+    const cancelled = { plus: BigInt(x + 1), minus: 0n };
+    refused("more cancelled than counted", () =>
+      decodeRow(encodeRow(rowWith({ kind: "counter", base: 0, plus: BigInt(x), minus: 0n, cancelled }))),
+    );
+    refused("a map too deep", () => decodeRow(encodeRow(rowWith({ kind: "flag" }, Array<string>(17 + x).fill("")))));
+    const own = { actor: ACTORS[0] as ActorId, seq: 1 + x };
+    const e = { actor: own.actor, first: 1, bucket: "b", key: "k", adds: [], removes: [own], stamp: STAMP };
+    refused("an entry that removes what is to come", () => decodeEntry(encodeEntry(e)));
+    refused("an entry from zero", () => decodeEntry(encodeEntry({ ...e, first: 0, removes: [] })));
+    for (const whole of [encodeRow(rowWith({ kind: "flag" })), encodeEntry({ ...e, removes: [] })])
+      for (const decode of [decodeRow, decodeEntry])
+        refused("bytes after the end", () => decode(Uint8Array.of(...whole, x)));
   }),
   law("an entry that doesn't fit below the end of all sequences is refused", [entry, fc.nat(3)], (value, n) => {
     if (value.adds.length <= n) return;
