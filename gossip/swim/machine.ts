@@ -115,15 +115,17 @@ export class Swim {
 
   /** News first, questions then: the ack to a ping goes out behind the refutation of the suspicion that came with it. */
   #packet(messages: readonly Message[], from: Endpoint): void {
-    const { self, table } = this.#context;
+    const { self, table, leaving } = this.#context;
     const { incarnation } = self;
     for (const message of messages) {
       if (message.type === "alive") this.#rumours.alive(message);
       else if (message.type === "suspect") this.#rumours.suspect(message, from);
       else if (message.type === "dead") this.#rumours.dead(message, from);
     }
-    // Whoever accused us hears first that we live: it may hold us for dead, and then our gossip doesn't reach it.
-    if (self.incarnation !== incarnation && table.at(from)) this.#context.send(from, [this.#context.aliveAboutSelf()]);
+    // Whoever accuses us hears first that we live, also when we have refuted it before: it may have missed that, and may
+    // hold us for dead, and then our gossip doesn't reach it.
+    const accused = self.incarnation !== incarnation || messages.some((message) => isAccusation(message, self.name));
+    if (accused && !leaving && table.at(from)) this.#rumours.defend(from);
     for (const message of messages) {
       if (message.type === "ping") this.#prober.ping(message, from);
       else if (message.type === "ack") this.#prober.ack(message, from);
@@ -221,4 +223,8 @@ export class Swim {
     this.#leaveDone = true;
     this.#context.emit({ kind: "leave-done" });
   }
+}
+
+function isAccusation(message: Message, name: string): boolean {
+  return (message.type === "suspect" || message.type === "dead") && message.node === name;
 }

@@ -64,6 +64,11 @@ export class Rumours {
     else this.#tellHostWho("member-dead", record, rumour.from);
   }
 
+  /** Tells an accuser that we live. A bounded number of them: the rest hears it by gossip. */
+  defend(accuser: Endpoint): void {
+    if (this.#mayCorrect()) this.#context.send(accuser, [this.#context.aliveAboutSelf()]);
+  }
+
   /** A row of another's table. "Dead" is only taken as "suspect", so that a member who lives can still refute it. */
   row(node: NodeState): void {
     const { node: name, incarnation } = node;
@@ -247,14 +252,19 @@ export class Rumours {
 
   #correct(record: MemberRecord, to: Endpoint, message: Message): void {
     const { nowMs } = this.#context;
+    if (nowMs - record.correctedMs < CORRECT_AGAIN_MS || !this.#mayCorrect()) return;
+    record.correctedMs = nowMs;
+    this.#context.send(to, [message]);
+  }
+
+  #mayCorrect(): boolean {
+    const { nowMs } = this.#context;
     if (nowMs - this.#correctionsSinceMs >= 1000) {
       this.#correctionsSinceMs = nowMs;
       this.#corrections = 0;
     }
-    if (nowMs - record.correctedMs < CORRECT_AGAIN_MS || this.#corrections >= CORRECTIONS_PER_SECOND) return;
-    record.correctedMs = nowMs;
     this.#corrections += 1;
-    this.#context.send(to, [message]);
+    return this.#corrections <= CORRECTIONS_PER_SECOND;
   }
 }
 

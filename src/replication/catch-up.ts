@@ -15,8 +15,8 @@ import type { Timer } from "../world/world.ts";
 import { Unavailable } from "./api.ts";
 import type { WireRow } from "./peer/frames.ts";
 import { copyOpenReply, copyReadReply, parseBody } from "./peer/frames.ts";
+import type { BulkSource } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
-import type { OutgoingPeer } from "./peer/outgoing.ts";
 import type { Repair, RepairOptions } from "./repair.ts";
 import { resum, storedStates } from "./repair.ts";
 
@@ -83,7 +83,7 @@ export class CatchUp {
   // ---- adopting
 
   /** Fetches a copy from a peer and adopts it in one transaction. Rejects with LinkError when the peer can't serve it. */
-  async run(peer: OutgoingPeer, partition: number): Promise<void> {
+  async run(peer: BulkSource, partition: number): Promise<void> {
     const link = await peer.bulk();
     const opened = parseBody(copyOpenReply, await link.request("copy-open", { partition }, BULK_TIMEOUT_MS));
     const vector = VersionVector.decode(opened.vector);

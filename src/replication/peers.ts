@@ -15,7 +15,7 @@ import type { CatchUp } from "./catch-up.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
 import type { Hello } from "./peer/frames.ts";
-import type { PeerHost } from "./peer/host.ts";
+import type { BulkSource, PeerHost } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
 import { IncomingPeers, PROTOCOL } from "./peer/incoming.ts";
 import { OutgoingPeer } from "./peer/outgoing.ts";
@@ -165,11 +165,11 @@ export class Peers implements PeerHost {
     return nodeOfActor(record.actor) === this.node;
   }
 
-  async catchUp(peer: OutgoingPeer, partition: number): Promise<void> {
+  async catchUp(peer: BulkSource, partition: number): Promise<void> {
     await this.#o.catchUp.run(peer, partition);
   }
 
-  async compareLeaves(peer: OutgoingPeer, partition: number, leaves: readonly number[]): Promise<void> {
+  async compareLeaves(peer: BulkSource, partition: number, leaves: readonly number[]): Promise<void> {
     await this.#o.repair.compareLeaves(peer, partition, leaves);
   }
 

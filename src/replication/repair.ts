@@ -24,8 +24,8 @@ import type { BatchContext, WorkingRow } from "./batch.ts";
 import type { Partition } from "./partitions.ts";
 import type { WireRow } from "./peer/frames.ts";
 import { parseBody, rowsReply } from "./peer/frames.ts";
+import type { BulkSource } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
-import type { OutgoingPeer } from "./peer/outgoing.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { rowId } from "./pipeline.ts";
 
@@ -112,7 +112,7 @@ export class Repair {
   // ---- rows from a peer
 
   /** Judges a peer's rows of these leaves; damaged leaves heal where its vector allows. Returns how many healed. */
-  async compareLeaves(peer: OutgoingPeer, partition: number, leaves: readonly number[]): Promise<number> {
+  async compareLeaves(peer: BulkSource, partition: number, leaves: readonly number[]): Promise<number> {
     let healed = 0;
     for (let at = 0; at < leaves.length; at += LEAVES_PER_REQUEST) {
       const some = leaves.slice(at, at + LEAVES_PER_REQUEST);

@@ -220,6 +220,26 @@ describe("item 13: buddy", () => {
     expect(me.sent("alive")[0]?.message).toMatchObject({ node: "me", incarnation: 11 });
   });
 
+  it("who repeats an accusation that we refuted before hears the refutation again", () => {
+    const me = new OneMember().meet(2, 3);
+    me.hear(2, { type: "suspect", node: "me", incarnation: 10, from: "m2" });
+    me.pass(3000);
+    me.forget();
+    me.hear(3, { type: "suspect", node: "me", incarnation: 10, from: "m2" });
+    expect(me.packets).toMatchObject([{ to: at(3), messages: [{ type: "alive", node: "me", incarnation: 11 }] }]);
+    expect(me.swim.self.incarnation).toBe(11);
+  });
+
+  it("a flood of accusations is answered 32 times a second, not more", () => {
+    const me = new OneMember().meet(2);
+    for (let i = 0; i < 1000; i++) me.hear(2, { type: "suspect", node: "me", incarnation: 10 + i, from: "m2" });
+    expect(me.packets).toHaveLength(32);
+    me.pass(1000);
+    me.forget();
+    for (let i = 0; i < 1000; i++) me.hear(2, { type: "suspect", node: "me", incarnation: 5, from: "m2" });
+    expect(me.packets).toHaveLength(32);
+  });
+
   it("an accusation from an address that no member has is answered to nobody in particular", () => {
     const me = new OneMember().meet(2);
     me.hear(77, { type: "suspect", node: "me", incarnation: 10, from: "m2" });

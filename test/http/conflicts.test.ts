@@ -21,6 +21,12 @@ async function twoWriters(
   return { eu, us, id: idOf(await eu.call("GET", `/v1/kv/b/${key}`)) };
 }
 
+function thirdNode(): Node {
+  return makeNode(0, {
+    config: { node: { id: parseNodeId("ap-1"), region: parseRegion("ap"), zone: "", dataDir: "" } },
+  });
+}
+
 async function dotOf(node: Node, id: string, value: unknown): Promise<string> {
   const { places } = await node.json("GET", `/v1/conflicts/${id}`);
   return places[0].siblings.find((sibling: Json) => sibling.value === value).dots[0].dot;
@@ -82,19 +88,44 @@ describe("conflicts", () => {
     const { eu, us, id } = await twoWriters();
     const choose = await dotOf(us, id, "a");
     // A third value comes in that the operator had not seen.
-    const third = makeNode(0, {
-      config: { node: { id: parseNodeId("ap-1"), region: parseRegion("ap"), zone: "", dataDir: "" } },
-    });
+    const third = thirdNode();
     await third.call("PUT", "/v1/kv/b/k", json("c"));
     us.replica.receiveFrom(third.replica);
     const response = await us.call("POST", `/v1/conflicts/${id}/resolve`, json({ choose }));
     const problem: Json = await response.clone().json();
     expect(await slugOf(response)).toBe("conflict-changed");
+    expect(await slugOf(await us.call("POST", `/v1/conflicts/${id}/resolve?dryRun`, json({ choose })))).toBe(
+      "conflict-changed",
+    );
     expect(problem.current).toBe(idOf(await us.call("GET", "/v1/kv/b/k")));
     const now = await us.json("GET", `/v1/conflicts/${id}`);
     expect(now).toMatchObject({ id: problem.current, outdated: id });
     expect(now.places[0].siblings.length).toBe(3);
     expect(eu.replica.log.length).toBe(2);
+  });
+
+  test("a value that comes in between looking and settling is not settled unseen", async () => {
+    const { us, id } = await twoWriters();
+    const choose = await dotOf(us, id, "a");
+    const third = thirdNode();
+    await third.call("PUT", "/v1/kv/b/k", json("c"));
+    const find = us.replica.findByHash.bind(us.replica);
+    us.replica.findByHash = async (keyHash) => {
+      const found = await find(keyHash);
+      us.replica.receiveFrom(third.replica);
+      return found;
+    };
+    const response = await us.call("POST", `/v1/conflicts/${id}/resolve`, json({ choose }));
+    expect(await slugOf(response)).toBe("conflict-changed");
+    expect((await us.json("GET", "/v1/kv/b/k?siblings")).siblings.length).toBe(3);
+  });
+
+  test("of two operators at one node the second learns that it is settled", async () => {
+    const { us, id } = await twoWriters();
+    const choose = await dotOf(us, id, "a");
+    const settle = (): Promise<Response> => us.call("POST", `/v1/conflicts/${id}/resolve`, json({ choose }));
+    const [first, second] = await Promise.all([settle(), settle()]);
+    expect([first.status, await slugOf(second)]).toEqual([200, "settled"]);
   });
 
   test("two operators who choose differently at once make a new conflict; nothing is lost", async () => {

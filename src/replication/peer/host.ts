@@ -8,7 +8,14 @@ import type { LogTail } from "../log-tail.ts";
 import type { Partition } from "../partitions.ts";
 import type { Received } from "../pipeline.ts";
 import type { Hello } from "./frames.ts";
-import type { OutgoingPeer } from "./outgoing.ts";
+import type { Link } from "./link.ts";
+
+/** A peer to fetch rows and copies from. */
+export interface BulkSource {
+  readonly node: NodeId;
+  /** The link for large transfers, opened when it is first needed. Rejects with LinkError. */
+  bulk(): Promise<Link>;
+}
 
 /** What a link to a peer needs of the replica. */
 export interface PeerHost {
@@ -32,8 +39,8 @@ export interface PeerHost {
   /** The one door for entries. */
   receive(entries: readonly Entry[]): Promise<Received>;
   syncHost(): SyncHost;
-  catchUp(peer: OutgoingPeer, partition: number): Promise<void>;
-  compareLeaves(peer: OutgoingPeer, partition: number, leaves: readonly number[]): Promise<void>;
+  catchUp(peer: BulkSource, partition: number): Promise<void>;
+  compareLeaves(peer: BulkSource, partition: number, leaves: readonly number[]): Promise<void>;
   /** Is this record an entry of this node's own (of any run)? Those are what it pushes. */
   isOwn(record: LogRecord): boolean;
 }

@@ -19,7 +19,7 @@ import {
   vectorsReply,
   welcomeBody,
 } from "./frames.ts";
-import type { PeerHost } from "./host.ts";
+import type { BulkSource, PeerHost } from "./host.ts";
 import { Link, LinkError } from "./link.ts";
 import { Outbox } from "./outbox.ts";
 
@@ -32,7 +32,7 @@ const REQUEST_TIMEOUT_MS = 15_000;
 
 /** Everything this node does towards one peer: dials it for ever, pushes its own entries, and asks it, round after
  *  round, what is lacking here (anti-entropy). What the peer wants from us it asks over links of its own. */
-export class OutgoingPeer {
+export class OutgoingPeer implements BulkSource {
   readonly node: NodeId;
   readonly region: Region;
   readonly #host: PeerHost;
@@ -183,7 +183,6 @@ export class OutgoingPeer {
     if (changed && state !== "connecting") this.#host.linkChanged(this.node, state, reason);
   }
 
-  /** The link for large transfers, opened when it is first needed. */
   bulk(): Promise<Link> {
     if (this.#bulk) return this.#bulk;
     const address = this.#host.addressOf(this.node);
@@ -199,10 +198,6 @@ export class OutgoingPeer {
       forget();
       throw new LinkError("the bulk link closed");
     });
-  }
-
-  dropBulk(): void {
-    this.#bulk = null;
   }
 
   // ---- anti-entropy
