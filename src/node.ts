@@ -11,6 +11,9 @@ import { formatAddress } from "./world/world.ts";
 
 export const VERSION = "0.1.0";
 
+/** How long a stop waits for the news of it to spread. */
+const LEAVE_MS = 1_000;
+
 export interface RunningNode {
   readonly addresses: { readonly client: Address; readonly gossip: Address; readonly peer: Address };
   /** For the simulator's checkers and for tests: the very parts that serve. */
@@ -102,7 +105,8 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       peer: formatAddress(peer.local),
     });
     const stop = async (): Promise<void> => {
-      await started.leave();
+      // Others hear of it within a gossip round or two; whoever doesn't will find out by probing.
+      await Promise.race([started.leave(), new Promise<void>((resolve) => world.timers.after(LEAVE_MS, resolve))]);
       await closeAll();
     };
     return { addresses, replica, gossip: started, failed, stop };

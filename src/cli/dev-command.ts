@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { prettyLine } from "../observability/log-line.ts";
 import { contextOf, outputOf, withExamples } from "./context.ts";
@@ -93,9 +93,16 @@ function listenerOf(out: Output): DevListener {
     onWarning: (node, at, line) => out.note(`${prefix(node.id, at)} ${prettyLine(line).trimEnd()}`),
     onExit: (node, at, how) =>
       out.note(
-        `${prefix(node.id, at)} ended (${how}): see ${node.dataDir}/node.log. To start it again: starling node --config ${node.dataDir}/node.toml`,
+        `${prefix(node.id, at)} ended (${how}): see ${here(node.dataDir, "node.log")}. To start it again: starling node --config ${here(node.dataDir, "node.toml")}`,
       ),
   };
+}
+
+/** As one would type it here, when that is shorter. */
+function here(folder: string, file: string): string {
+  const path = join(folder, file);
+  const short = relative(process.cwd(), path);
+  return short.length < path.length ? short : path;
 }
 
 async function allGone(cluster: DevCluster): Promise<void> {
@@ -112,7 +119,7 @@ function tellReady(out: Output, { plan }: DevCluster, tookMs: number): void {
         out.color.green(node.url),
         node.gossipPort,
         node.peerPort,
-        `${node.dataDir}/node.log`,
+        here(node.dataDir, "node.log"),
       ]),
     );
     const base = plan.nodes[0]?.url ?? "";

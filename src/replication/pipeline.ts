@@ -179,7 +179,7 @@ export class Pipeline {
         await first.run();
       } catch (error) {
         const known = error instanceof InputError || error instanceof Unavailable;
-        first.failed(error instanceof Error ? error : new Error(String(error)));
+        first.failed(known ? error : new Unavailable("storage-failed", "this node's storage failed"));
         if (!known) throw error;
       }
       return;

@@ -322,7 +322,8 @@ export class Replica implements ReplicaApi {
       if (this.#partitions.some(({ sums }) => sums.changedSinceSave > 0))
         await this.#pipeline.alone(() => this.#save());
     } catch (error) {
-      if (!(error instanceof Unavailable)) throw error; // storage failed: reported there
+      // A stopping node closes its store under this; a failure of storage is reported where it happened.
+      if (!this.#stopped && !(error instanceof Unavailable)) throw error;
     }
   }
 

@@ -1,4 +1,3 @@
-import { compareText } from "../kernel/bytes.ts";
 import type { RowKey } from "./store.ts";
 
 /** Order of the texts' UTF-8 bytes, which is the order of code points. JavaScript's own order is that of UTF-16 units and
@@ -21,7 +20,7 @@ export function compareUtf8(a: string, b: string): number {
 }
 
 export function compareRowKeys(a: RowKey, b: RowKey): number {
-  return compareText(a.bucket, b.bucket) || compareUtf8(a.key, b.key);
+  return compareUtf8(a.bucket, b.bucket) || compareUtf8(a.key, b.key);
 }
 
 export function compareSlots(a: RowKey & { readonly slot: number }, b: RowKey & { readonly slot: number }): number {

@@ -1,5 +1,4 @@
 import { assert, type InternalError } from "../kernel/assert.ts";
-import { compareText } from "../kernel/bytes.ts";
 import type { ActorId } from "../kernel/ids.ts";
 import { checkCommit, type HighWater, nameOfKey } from "./check-commit.ts";
 import { compareRowKeys, compareSlots, compareUtf8 } from "./key-order.ts";
@@ -196,7 +195,7 @@ export class MemoryStore implements Store {
   async scanKeys({ bucket, prefix, after, limit, maxBytes }: KeyRange): Promise<RowRead[]> {
     this.#throwIfClosed();
     const start = this.#byKey.firstIndex((place) => {
-      const order = compareText(place.bucket, bucket);
+      const order = compareUtf8(place.bucket, bucket);
       if (order !== 0) return order > 0;
       return compareUtf8(place.key, prefix) >= 0 && (after === undefined || compareUtf8(place.key, after) > 0);
     });
@@ -235,7 +234,8 @@ export class MemoryStore implements Store {
     this.#throwIfClosed();
     const start = this.#inConflict.firstIndex(
       (place) =>
-        (bucket === undefined || place.bucket >= bucket) && (after === undefined || compareRowKeys(place, after) > 0),
+        (bucket === undefined || compareUtf8(place.bucket, bucket) >= 0) &&
+        (after === undefined || compareRowKeys(place, after) > 0),
     );
     const places = this.#inConflict.list().slice(start, start + limit);
     return places.filter((place) => bucket === undefined || place.bucket === bucket).map(readOf);

@@ -58,6 +58,7 @@ async function beginCopy(dataFile: string, copyFile: string): Promise<Connection
     return connection;
   } catch (error) {
     await connection.close();
+    await rm(copyFile, { force: true });
     throw error;
   }
 }

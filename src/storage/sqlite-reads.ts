@@ -1,5 +1,6 @@
-import { compareText, EMPTY_BYTES } from "../kernel/bytes.ts";
+import { EMPTY_BYTES } from "../kernel/bytes.ts";
 import type { ActorId } from "../kernel/ids.ts";
+import { compareUtf8 } from "./key-order.ts";
 import { Batch } from "./sqlite-batch.ts";
 import {
   decodeLog,
@@ -136,7 +137,7 @@ export async function scanConflicts(connection: Connection, range: ConflictRange
     const values = [atMost(limit), after?.bucket ?? "", Buffer.from(after?.key ?? "")];
     return (await connection.all<RowColumns>(READ_SQL.conflicts, ...values)).map(decodeRow);
   }
-  if (after && compareText(after.bucket, bucket) > 0) return [];
+  if (after && compareUtf8(after.bucket, bucket) > 0) return [];
   const from = after?.bucket === bucket ? behindKey(after.key) : EMPTY_BYTES;
   return (await connection.all<RowColumns>(READ_SQL.conflictsOfBucket, atMost(limit), bucket, from)).map(decodeRow);
 }

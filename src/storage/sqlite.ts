@@ -50,11 +50,12 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
     const lock = keep(await lockDataDir(files));
     await emptyCopies(files);
     const writer = keep(await Connection.open(files.data, "create"));
+    // Before anything reads the file: a tool that looks into it may hold a lock for a moment.
+    await writer.exec("PRAGMA busy_timeout = 5000");
     await prepareSchema(writer, files.data);
     // Statement journals in memory (there is one for each upsert: 10 % of its time as a file).
     await writer.exec(`PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -${WRITER_CACHE_KIB};
-      PRAGMA wal_autocheckpoint = ${BACKSTOP_PAGES}; PRAGMA journal_size_limit = ${BACKSTOP_PAGES * 4096};
-      PRAGMA busy_timeout = 5000`);
+      PRAGMA wal_autocheckpoint = ${BACKSTOP_PAGES}; PRAGMA journal_size_limit = ${BACKSTOP_PAGES * 4096}`);
     const checkpointer = keep(await Connection.open(files.data, "write"));
     const readers: Connection[] = [];
     for (let n = 0; n < READERS; n++) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { GEO } from "../../gossip/swim/profile.ts";
 import type { IndirectPing, Message, Ping } from "../../gossip/wire/messages.ts";
-import { alive, at, NO_BYTES, OneMember, row, tags } from "./one-member.ts";
+import { alive, at, NO_BYTES, OneMember, tags } from "./one-member.ts";
 
 function ack(seq: number): Message {
   return { type: "ack", seq, payload: NO_BYTES };
@@ -324,78 +324,5 @@ describe("item 16: stalls", () => {
     expect(me.stateOf("m2")).toBe("suspect");
     me.pass(600);
     expect(me.stateOf("m2")).toBe("dead");
-  });
-});
-
-describe("item 18: finding each other again", () => {
-  it("news still goes to the recently dead, so that one who isn't can refute", () => {
-    const me = new OneMember().meet(2, 3);
-    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
-    const told = me.passUntilSent("dead", "m2", 2000);
-    expect(told.message).toMatchObject({ node: "m2" });
-    me.pass(2000);
-    expect(me.sent("dead").some(({ to }) => to.host === at(2).host)).toBe(true);
-    me.pass(30_000);
-    me.forget();
-    me.hear(3, alive("m3", 3, 6));
-    me.pass(2000);
-    expect(me.packets.filter(({ to, messages }) => to.host === at(2).host && messages.length > 0)).toEqual([]);
-  });
-
-  it("seeds are tried for ever, and not any more when they are alive members", () => {
-    const me = new OneMember();
-    me.step({ kind: "join", seeds: [at(2), at(1)] });
-    expect(me.streams).toMatchObject([{ to: at(2), message: { type: "push-pull", join: true } }]);
-    for (let hour = 0; hour < 3; hour++) {
-      me.forget();
-      me.pass(3_600_000 - 1);
-      expect(me.streams).toEqual([]); // the one that is under way has not failed yet
-    }
-    const fail = (id: number): void => void me.step({ kind: "stream-failed", id, reason: "refused" });
-    fail(1);
-    for (let i = 0; i < 500; i++) {
-      me.forget();
-      me.pass(15_000);
-      expect(me.streams.length).toBeGreaterThanOrEqual(1);
-      for (const { id } of me.streams) fail(id);
-    }
-    me.hear(2, alive("m2", 2, 5));
-    me.forget();
-    for (let i = 0; i < 100; i++) {
-      me.pass(1000);
-      for (const { message } of me.sent("ping")) me.hear(2, ack(message.seq));
-    }
-    expect(me.streams.filter(({ message }) => message.type === "push-pull" && message.join)).toEqual([]);
-  });
-
-  it("a seed that died is tried again", () => {
-    const me = new OneMember().meet(2);
-    me.step({ kind: "join", seeds: [at(2)] });
-    expect(me.streams).toEqual([]);
-    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
-    me.pass(16_000);
-    expect(me.streams[0]).toMatchObject({ to: at(2), message: { join: true } });
-  });
-
-  it("a seed that is a name is resolved anew each time, and counts as there while it answers as an alive member", () => {
-    const me = new OneMember();
-    const seed = { host: "seed.example", port: 7946 };
-    me.step({ kind: "join", seeds: [seed] });
-    const first = me.streams[0];
-    expect(first?.to).toEqual(seed);
-    const nodes = [row("m2", 2, 5, "alive")];
-    const message = { type: "push-pull", join: true, nodes, userState: NO_BYTES } as const;
-    me.step({ kind: "stream-reply", id: first?.id ?? 0, remote: at(2), message });
-    me.forget();
-    me.hear(2, { type: "dead", node: "m2", incarnation: 5, from: "m2" });
-    me.pass(16_000);
-    expect(me.streams[0]?.to).toEqual(seed);
-  });
-
-  it("some dead member is tried again now and then, for as long as it is in the table", () => {
-    const me = new OneMember().meet(2);
-    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
-    me.pass(600_000);
-    expect(me.streams.filter(({ to }) => to.host === at(2).host).length).toBeGreaterThan(3);
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { linesOf } from "../../src/http/lines.ts";
 import { BAD_DATA, deepUpdate, OPS, opsBody } from "./bad-data.ts";
 import { BAD_REQUESTS } from "./bad-requests.ts";
 import { makeNode, type Node, slugOf } from "./harness.ts";
@@ -91,6 +92,28 @@ describe("what is refused is refused before it is held", () => {
       refused: 1,
       errors: [{ line: 2, slug: "line-too-large" }],
     });
+  });
+
+  test("of a line over the limit no piece is held", async () => {
+    let copies = 0;
+    class Piece extends Uint8Array {
+      override slice(): Uint8Array<ArrayBuffer> {
+        copies += 1;
+        return new Uint8Array(this);
+      }
+    }
+    let pieces = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pieces += 1;
+        if (pieces > 1_000) controller.close();
+        else controller.enqueue(new Piece(8));
+      },
+    });
+    const lines = [];
+    for await (const some of linesOf(body, 20)) lines.push(...some);
+    expect(lines).toEqual([{ number: 1, bytes: null }]);
+    expect(copies).toBe(2);
   });
 
   test("a body that breaks off is its sender's failure", async () => {

@@ -247,6 +247,19 @@ describe("explain", () => {
     });
   });
 
+  test("where types clash, each dot says whether its type shows", async () => {
+    const [eu, us] = [makeNode(0), makeNode(1)];
+    await eu.json("POST", "/v1/ops/b/k", { ops: [{ op: "increment" }] });
+    us.nowMs += 1_000;
+    await us.call("PUT", "/v1/kv/b/k", json("later"));
+    exchange(eu, us);
+    const { dots } = await eu.json("GET", "/v1/explain/b/k");
+    expect(dots.map(({ type, shown, why }: Json) => [type, shown, why]).sort()).toEqual([
+      ["counter", false, "other-type"],
+      ["register", true, "only"],
+    ]);
+  });
+
   test("cells of maps are explained place by place, a clash by its types", async () => {
     const [eu, us] = [makeNode(0), makeNode(1)];
     us.nowMs += 1_000;

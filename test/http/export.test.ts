@@ -46,8 +46,8 @@ describe("export", () => {
     const other = makeNode(1);
     expect(await importText(other, lines.join("\n"))).toEqual({ written: lines.length, refused: 0, errors: [] });
     expect(await exported(other)).toEqual(lines);
-    for (const key of ["json-with-space", "html", "latin", "marked", "broken", "none"]) {
-      const [one, two] = await Promise.all([node, other].map((at) => at.call("GET", `/v1/kv/b/${key}`)));
+    for (const key of ["json-with-space", "html", "latin", "marked", "broken", "none", "c", "zero", "f", "s", "m"]) {
+      const [one, two] = await Promise.all([node, other].map((at) => at.call("GET", `/v1/kv/b/${key}?int=string`)));
       expect(await two?.text()).toBe(await one?.text());
       expect(two?.headers.get("content-type")).toBe(one?.headers.get("content-type"));
     }

@@ -57,14 +57,12 @@ describe("contexts", () => {
   test("a row with more dots than a token lists gets a context that covers exactly them", async () => {
     const [eu, us] = [makeNode(0, { limits: { rowBytes: 2 ** 22 } }), makeNode(1, { limits: { rowBytes: 2 ** 22 } })];
     // Dots with gaps, so that no runs form: every other element is removed again.
-    for (let i = 0; i < 400; i++)
-      await eu.call(
-        "POST",
-        "/v1/ops/b/s",
-        ops({ op: "add", elements: [`e${i}`] }, { op: "remove", elements: [`e${i % 2 ? i : -1}`] }),
-      );
+    const elements = Array.from({ length: 1_000 }, (_, i) => `e${i}`);
+    await eu.call("POST", "/v1/ops/b/s", ops({ op: "add", elements }));
+    await eu.call("POST", "/v1/ops/b/s", ops({ op: "remove", elements: elements.filter((_, i) => i % 2) }));
     const context = header(await eu.call("GET", "/v1/kv/b/s"), "starling-context");
-    expect(context.length).toBeLessThanOrEqual(700);
+    expect(context.length).toBeGreaterThan(0);
+    expect(context.length).toBeLessThan(200); // 500 dots with gaps would take a thousand bytes
     await eu.call("POST", "/v1/ops/b/s", ops({ op: "add", elements: ["unseen"] }));
     await us.call("POST", "/v1/ops/b/s", ops({ op: "add", elements: ["from us"] }));
     exchange(eu, us);

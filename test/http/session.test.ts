@@ -28,6 +28,20 @@ describe("sessions", () => {
     expect(Object.values(problem.missing[0].vector)).toEqual([1]);
   });
 
+  test("each write and read of a session carries what came last", async () => {
+    const [eu, us] = [makeNode(0), makeNode(1)];
+    await eu.call("PUT", "/v1/kv/b/k", { body: "first" });
+    exchange(eu, us);
+    const written = sessionOf(await eu.call("PUT", "/v1/kv/b/k", { body: "second" }));
+    const read = sessionOf(await eu.call("GET", "/v1/kv/b/k"));
+    for (const session of [written, read]) {
+      const reading = us.call("GET", "/v1/kv/b/k?timeoutMs=5", using(session));
+      await until(() => us.replica.waiting > 0);
+      us.advance(5);
+      expect(await slugOf(await reading)).toBe("session-not-met");
+    }
+  });
+
   test("only what concerns the key is waited for", async () => {
     const [eu, us] = [makeNode(0), makeNode(1)];
     const session = sessionOf(await eu.call("PUT", "/v1/kv/b/k", { body: "x" }));

@@ -19,8 +19,8 @@ export interface Order {
 
 /** Who found something and what, or null. */
 export function find({ finder, others, budgetMs }: Order): string | null {
-  const startMs = performance.now();
-  const isOver = (): boolean => performance.now() - startMs > budgetMs;
+  const before = process.cpuUsage();
+  const isOver = (): boolean => process.cpuUsage(before).user > 1000 * budgetMs;
   const rest: Finder[] = [
     ...GROUPS.map((laws) => ({ laws })),
     { world: "all" },

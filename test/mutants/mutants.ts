@@ -126,7 +126,7 @@ const ofTheModel: readonly Mutant[] = [
     "return vector.reaches(damagedAt) && vector.reaches(p.floor) && p.vector.reaches(vector);",
     "return vector.reaches(p.floor) && p.vector.reaches(vector);",
   ]),
-  rules("heal-from-one-ahead", BY_WORLD, [" && p.vector.reaches(vector);", ";"]),
+  rules("heal-from-one-ahead", BY_PARTITION, [" && p.vector.reaches(vector);", ";"]),
   host("damage-remembered-once", { world: ["damage", "reads"] }, [
     "    this.damaged.set(leaf, this.state.vector.copy());",
     "    if (!this.damaged.has(leaf)) this.damaged.set(leaf, this.state.vector.copy());",
@@ -156,7 +156,7 @@ const ofTheModel: readonly Mutant[] = [
     "(vector === null && holders.length === 0)",
   ]),
   rules("close-without-buffers", BY_PARTITION, ["all.flatMap(({ waiting }) => waiting)", "all.flatMap(() => [])"]),
-  faults("close-asks-owners-only", { world: ["guests", "members", "force"], nodes: 4 }, [
+  faults("close-asks-owners-only", { world: ["guests", "force", "members"], nodes: 4 }, [
     "const members = world.nodes.filter((n) => !n.gone);",
     "const members = world.nodes.filter((n) => !n.gone && world.owners.includes(n.id));",
   ]),
@@ -351,7 +351,7 @@ const ofTheKernel: readonly Mutant[] = [
   ]),
   dots("dots-unsorted", BY_KERNEL, ["[...dots].sort(compareDots)", "[...dots]"]),
   dots("dots-touching-accepted", BY_KERNEL, ["        touches ||\n", "        (touches && first < 0) ||\n"]),
-  dots("dots-without-bound", BY_KERNEL, ["dots.length + length > MAX_DOTS", "dots.length + length > 2 ** 32"]),
+  dots("dots-without-bound", BY_KERNEL, ["dots.length + length > MAX_DOTS", "dots.length + length > 2 * MAX_DOTS"]),
   dots("empty-actors-accepted", BY_KERNEL, ["    if (runs === 0) throw", "    if (runs < 0) throw"]),
   dots("dot-actors-unsorted-accepted", BY_KERNEL, [
     "if (compareText(before, actor) >= 0) throw",
@@ -441,8 +441,8 @@ const ofTheTypes: readonly Mutant[] = [
     "samePath(cell.path, op.path)",
   ]),
   writes("a-later-op-sees-nothing-new", BY_COUNTER, [
-    "    for (const content of plan.adds) drafts.push",
-    "    for (const content of plan.adds) drafts.unshift",
+    "drafts.filter((cell) => samePath",
+    "drafts.filter((cell) => cell.dot !== null && samePath",
   ]),
   writes("no-type-check", BY_MAP, [
     "    if (types.size === 0 || types.has(wanted)) continue;",

@@ -32,7 +32,7 @@ export class MutantRunner {
   readonly #budgetMs: number;
   #bundles = 0;
 
-  /** @param budgetMs for the search of one mutant */
+  /** @param budgetMs of CPU time for the search of one mutant */
   constructor(budgetMs: number) {
     this.#budgetMs = budgetMs;
     const root = findRoot();
@@ -101,7 +101,7 @@ export class MutantRunner {
         worker.terminate().catch(reject);
         resolve(by);
       };
-      const timer = setTimeout(() => end("never ends"), 2 * order.budgetMs + 20_000);
+      const timer = setTimeout(() => end("never ends"), 4 * order.budgetMs + 20_000);
       worker.once("message", end);
       worker.once("error", (error) => end(`crash: ${error.message}`));
     });

@@ -336,6 +336,19 @@ const codecLaws: Law[] = [
     const turned = { cells: new Map([...value.cells].reverse()), stubs: new Map([...value.stubs].reverse()) };
     same(encodeRow(turned), encoded, "in another order");
   }),
+  law("stamps that differ in anything are told apart", [stamp, stamp, fc.nat(4)], (one, other, field) => {
+    const name = (["hlc", "author", "suspect", "reason"] as const)[field];
+    const dots = [1, 2].map((n) => ({ actor: ACTORS[0] as ActorId, seq: n }));
+    const stamps = [one, name === undefined ? other : { ...one, [name]: other[name] }];
+    const cells = dots.map((d, i) => ({
+      dot: d,
+      path: [],
+      content: { kind: "flag" } as const,
+      stamp: stamps[i] as Stamp,
+    }));
+    const value = { cells: new Map(cells.map((c) => [dotKey(c.dot), c])), stubs: new Map() };
+    same(decodeRow(encodeRow(value)), value, "decoded");
+  }),
   law("any entry decodes to itself from its one encoding", [entry], (value) => {
     same(decodeEntry(encodeEntry(value)), value, "decoded");
     same(encodeEntry({ ...value, removes: [...value.removes].reverse() }), encodeEntry(value), "in another order");
@@ -488,6 +501,8 @@ const sumLaws: Law[] = [
       else if (key.length > 0)
         same(of(a) !== of(a, salt, key.slice(1)) && of(a) !== of(a, utf8("other")), true, "by key");
       if (a.stubs.size === 0) same(all(a), of(a), "without stubs");
+      const asStubs = { cells: new Map(), stubs: new Map([...a.cells].map(([dot, held]) => [dot, held.dot])) };
+      if (a.cells.size > 0) same(all(asStubs) === of(a), false, "a stub and a live dot");
     },
   ),
   law(

@@ -92,6 +92,7 @@ const FIELDS: readonly (readonly [readonly string[], SlotName])[] = [
   [["m", "f"], "flag"],
   [["m", "n"], "counter"],
   [["m", "", "s"], "set"],
+  [["m", "r"], "register"],
   [["m"], "register"],
   [[], "set"],
 ];

@@ -200,9 +200,9 @@ const ofClosing: Law[] = [
       const entries = chain(gone, sizes);
       const members = [0, 1, 2].map(() => {
         const p = emptyPartition();
-        for (const e of entries) {
+        const arriving = entries.filter(() => rng.below(3) > 0);
+        for (const e of shuffle([...arriving, ...arriving], rng)) {
           const admitted = admitEntry(p, e);
-          if (rng.below(3) === 0) continue; // never arrived here
           if (admitted === "next") applyEntry(p, openRow(EMPTY_ROW), e);
           else if (admitted === "early") holdEarly(p, e);
         }

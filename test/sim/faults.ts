@@ -8,9 +8,9 @@ import type { Fault, Plan } from "./plan.ts";
 import { pick } from "./workload.ts";
 
 /** How long a machine stays down, a cut lasts, and so on: mostly short, sometimes long. */
-const DOWN_MS = [50, 12_000] as const;
-const CUT_MS = [200, 20_000] as const;
-const STALL_MS = [50, 8_000] as const;
+const DOWN_MS = [50, 8_000] as const;
+const CUT_MS = [200, 15_000] as const;
+const STALL_MS = [50, 6_000] as const;
 
 /** Lets a seed's faults happen, until told to end. */
 export class Trouble {

@@ -35,6 +35,8 @@ export interface Plan {
   readonly syncIntervalMs: number;
   readonly historyMs: number;
   readonly queuedWrites: number;
+  /** Next to nothing: rows are read from the store each time. */
+  readonly cacheBytes: number;
 }
 
 export interface PlanOptions {
@@ -51,7 +53,7 @@ const LONG_HISTORY_MS = 24 * 3_600_000;
 export function drawPlan(options: PlanOptions): Plan {
   const rng = seededRng(options.seed);
   const nodes = drawNodes(rng, options);
-  const busyMs = options.busyMs ?? 20_000 + rng.below(50_000);
+  const busyMs = options.busyMs ?? 12_000 + rng.below(20_000);
   const chosen = options.faults ?? shuffle([...FAULTS], rng).slice(0, rng.below(6));
   const clients = Array.from({ length: 2 + rng.below(3) }, (_, i) => ({
     home: (nodes[i % nodes.length] as NodeSpec).name,
@@ -64,15 +66,16 @@ export function drawPlan(options: PlanOptions): Plan {
     clients,
     busyMs,
     faults: new Map(chosen.map((fault) => [fault, busyMs / (1 + rng.below(8))])),
-    syncIntervalMs: 500 * 2 ** rng.below(4),
-    historyMs: rng.below(2) === 0 ? LONG_HISTORY_MS : 1_000 + rng.below(15_000),
+    syncIntervalMs: 1_000 * 2 ** rng.below(3),
+    historyMs: rng.below(2) === 0 ? LONG_HISTORY_MS : 1_000 + rng.below(7_000),
     queuedWrites: rng.below(4) === 0 ? 3 : 1_000,
+    cacheBytes: rng.below(3) === 0 ? 1 : 2 ** 20,
   };
 }
 
 /** Three nodes mostly; four or five share regions. */
 function drawNodes(rng: Rng, { nodes, regions }: PlanOptions): NodeSpec[] {
-  const count = nodes ?? 3 + Math.max(0, rng.below(5) - 2);
+  const count = nodes ?? [3, 3, 3, 3, 3, 3, 3, 3, 4, 5][rng.below(10)] ?? 3;
   return Array.from({ length: count }, (_, i) => {
     const region = (THREE_REGIONS[i % Math.min(3, regions ?? 3)] as NodeSpec).region;
     const name = i < 3 && (regions ?? 3) === 3 ? region : `${region}${i}`;
@@ -82,7 +85,7 @@ function drawNodes(rng: Rng, { nodes, regions }: PlanOptions): NodeSpec[] {
 
 function drawHabits(rng: Rng): Habits {
   return {
-    thinkMs: 150 + rng.below(700),
+    thinkMs: 150 + rng.below(600),
     timeoutMs: 800 + rng.below(2_000),
     readPercent: 10 + rng.below(40),
     contextPercent: rng.below(80),

@@ -26,8 +26,8 @@ export interface SimResult {
   /** Requests of clients. */
   readonly operations: number;
   readonly violations: readonly Violation[];
-  /** For people: what was broken, how to replay it, the last events per node. Empty when all is well. */
-  readonly report: string;
+  /** For people: what was broken, how to replay it, the last events per node. */
+  readonly report: () => string;
   readonly plan: Plan;
 }
 
@@ -60,7 +60,7 @@ class Run {
       config: (config) => ({
         ...config,
         replication: { ...config.replication, syncIntervalMs: plan.syncIntervalMs, historyMs: plan.historyMs },
-        limits: { ...config.limits, queuedWrites: plan.queuedWrites },
+        limits: { ...config.limits, queuedWrites: plan.queuedWrites, cacheBytes: plan.cacheBytes },
       }),
     });
     // Beside queued writes: per peer 32 frames under way and a few requests, and the node's own work.
@@ -201,7 +201,7 @@ class Run {
       virtualMs: Math.round(kernel.nowMs),
       operations: this.#history.writes.length + this.#history.reads.length,
       violations: list,
-      report: count === 0 ? "" : this.#report(list, count),
+      report: () => this.#report(list, count),
       plan: this.#plan,
     };
   }

@@ -49,11 +49,14 @@ export class Outbox {
     this.#inFlightFrames = 0;
     this.stalled = false;
     const generation = this.#generation;
-    void this.#findCursor().then((cursor) => {
-      if (generation !== this.#generation) return;
-      this.#cursor = cursor;
-      this.pump();
-    });
+    void this.#findCursor().then(
+      (cursor) => {
+        if (generation !== this.#generation) return;
+        this.#cursor = cursor;
+        this.pump();
+      },
+      (error: unknown) => this.#onReadFailed(generation, error),
+    );
     this.#cursor = Number.MAX_SAFE_INTEGER;
   }
 
@@ -86,7 +89,9 @@ export class Outbox {
       return;
     }
     this.#pumping = true;
-    void this.#run().finally(() => {
+    const generation = this.#generation;
+    const run = this.#run().catch((error: unknown) => this.#onReadFailed(generation, error));
+    void run.finally(() => {
       this.#pumping = false;
       if (this.#again) {
         this.#again = false;
@@ -186,10 +191,18 @@ export class Outbox {
     const entries = sent.entries().filter(([name]) => name !== actor);
     this.#sent[partition] = new VersionVector(from > 1 ? [...entries, [actor, from - 1]] : entries);
     const generation = this.#generation;
-    void this.#host.store.readLogOf(partition, actor, from, 1, 1).then(([record]) => {
-      if (generation !== this.#generation || !record) return;
-      this.#cursor = Math.min(this.#cursor, record.pos - 1);
-      this.pump();
-    });
+    void this.#host.store.readLogOf(partition, actor, from, 1, 1).then(
+      ([record]) => {
+        if (generation !== this.#generation || !record) return;
+        this.#cursor = Math.min(this.#cursor, record.pos - 1);
+        this.pump();
+      },
+      (error: unknown) => this.#onReadFailed(generation, error),
+    );
+  }
+
+  /** A node that stops closes its store; its links are closed by then. */
+  #onReadFailed(generation: number, error: unknown): void {
+    if (generation === this.#generation) throw error;
   }
 }

@@ -109,7 +109,7 @@ function checkStubs(node: FinalNode, id: KeyId, writes: readonly Written[], viol
 }
 
 function whyGone(dot: string, writes: readonly Written[]): string {
-  const removers = writes.filter(({ entry }) => entry.removes.some((removed) => dotKey(removed) === dot));
+  const removers = writes.filter(({ removes }) => removes.has(dot as DotKey));
   return removers.length > 0 ? `removed by ${removers.map(({ name }) => name)}` : "nobody wrote it";
 }
 

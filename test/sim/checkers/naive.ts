@@ -1,20 +1,20 @@
 // The naive truth about one key: entries are kept for ever, and what is live is worked out from all of them each time.
 
 import type { Cell, DotKey, Op } from "../../../crdt/index.ts";
-import { addedCells, dotKey, slotTypeOf, slotTypeOfOp, startsWith } from "../../../crdt/index.ts";
+import { slotTypeOf, slotTypeOfOp, startsWith } from "../../../crdt/index.ts";
 import { toHex } from "../../../src/kernel/bytes.ts";
 import type { Written } from "./ledger.ts";
 
 /** The cells that some of these entries added and none of them removed. */
 export function liveCells(entries: Iterable<Written>): Map<DotKey, Cell> {
-  const cells = new Map<DotKey, Cell>();
-  const removed = new Set<DotKey>();
-  for (const { entry } of entries) {
-    for (const cell of addedCells(entry)) cells.set(dotKey(cell.dot), cell);
-    for (const dot of entry.removes) removed.add(dotKey(dot));
+  const live = new Map<DotKey, Cell>();
+  const removed: ReadonlySet<DotKey>[] = [];
+  for (const { cells, removes } of entries) {
+    for (const [dot, cell] of cells) live.set(dot, cell);
+    removed.push(removes);
   }
-  for (const dot of removed) cells.delete(dot);
-  return cells;
+  for (const dots of removed) for (const dot of dots) live.delete(dot);
+  return live;
 }
 
 /** What a write names: by the page on semantics, worked out without the code under test. `null`: anything that was seen
@@ -90,6 +90,7 @@ export function changesNothing(
 /** Places where different values of a register, or different types, stand side by side: the dots that take part. */
 export function conflictDots(cells: ReadonlyMap<DotKey, Cell>): Set<DotKey> {
   const found = new Set<DotKey>();
+  if (cells.size < 2) return found;
   const places = new Map<string, [DotKey, Cell][]>();
   for (const [dot, cell] of cells)
     for (let depth = 0; depth <= cell.path.length; depth++) {

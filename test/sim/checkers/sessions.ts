@@ -1,5 +1,5 @@
 import type { DotKey, VersionVector } from "../../../crdt/index.ts";
-import { addedCells, dotKey, lastSeq } from "../../../crdt/index.ts";
+import { lastSeq } from "../../../crdt/index.ts";
 import type { PartitionSeen } from "../../../src/replication/api.ts";
 import type { History, KeyId, Violations } from "./history.ts";
 import { keyId } from "./history.ts";
@@ -14,11 +14,9 @@ export function checkSessions(history: History, ledger: Ledger, violations: Viol
     const id = keyId(reply.key);
     const what = `${client} at ${reply.node}, ${reply.doneMs} ms, ${id}`;
     const known = coveredBy(session, id, ledger);
-    const shownVectors = reply.session ?? session;
+    const shown = coveredBy(reply.session ?? session, id, ledger);
     for (const write of known) {
-      const missing = addedCells(write.entry)
-        .map(({ dot }) => dotKey(dot))
-        .filter((dot) => !reply.dots?.has(dot) && !isRemoved(dot, coveredBy(shownVectors, id, ledger)));
+      const missing = [...write.cells.keys()].filter((dot) => !reply.dots?.has(dot) && !isRemoved(dot, shown));
       if (missing.length > 0) violations.add("session", `${what}: ${write.name} was seen before and is missing`);
     }
     for (const dot of reply.dots)
@@ -36,9 +34,9 @@ export function checkSessions(history: History, ledger: Ledger, violations: Viol
 }
 
 function coveredBy(session: readonly PartitionSeen[], id: KeyId, ledger: Ledger): Written[] {
-  return (ledger.byKey.get(id) ?? []).filter(
-    ({ partition, entry }) => (vectorOf(session, partition)?.seq(entry.actor) ?? 0) >= lastSeq(entry),
-  );
+  const writes = ledger.byKey.get(id) ?? [];
+  const vector = writes[0] && vectorOf(session, writes[0].partition);
+  return vector ? writes.filter(({ entry }) => vector.seq(entry.actor) >= lastSeq(entry)) : [];
 }
 
 function vectorOf(session: readonly PartitionSeen[], partition: number): VersionVector | undefined {
@@ -46,7 +44,7 @@ function vectorOf(session: readonly PartitionSeen[], partition: number): Version
 }
 
 function isRemoved(dot: DotKey, by: readonly Written[]): boolean {
-  return by.some(({ entry }) => entry.removes.some((removed) => dotKey(removed) === dot));
+  return by.some(({ removes }) => removes.has(dot));
 }
 
 function reaches(now: readonly PartitionSeen[], before: readonly PartitionSeen[]): boolean {

@@ -1,5 +1,5 @@
 import type { DotKey } from "../../../crdt/index.ts";
-import { dotKey, lastSeq } from "../../../crdt/index.ts";
+import { lastSeq } from "../../../crdt/index.ts";
 import { toHex } from "../../../src/kernel/bytes.ts";
 import type { History, Violations, WriteAttempt } from "./history.ts";
 import { keyId } from "./history.ts";
@@ -36,7 +36,7 @@ function checkEntry(attempt: WriteAttempt, written: Written, violations: Violati
   const saw = sawOf(attempt);
   if (saw === undefined) return;
   const live = liveCells(here);
-  const named = new Set(entry.removes.map(dotKey));
+  const named = written.removes;
   const expected = removesOf(attempt.ops, live, saw, entry.actor);
   if (expected === null) {
     const might = new Set([...live.keys(), ...(saw ?? [])]);
