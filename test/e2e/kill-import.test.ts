@@ -38,7 +38,7 @@ async function importInto(url: string, name: string, writer: Writer): Promise<vo
 }
 
 it(`after kill -9 at ${KILLS} random moments of an import no acknowledged record is missing anywhere`, {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async () => {
   const cluster = await RealCluster.make(["eu", "us", "ap"]);
   clusters.push(cluster);
