@@ -219,7 +219,7 @@ export class Play {
         this.#subject.request((n) => rng.below(n)),
         other,
       );
-    else if (kind < 9) for (const entry of other.log.slice(-1 - rng.below(3))) here.receive(entry);
+    else if (kind < 9) push(other, here, rng);
     else if (kind < 11) deliver(here, other.log, rng);
     else here.actor = this.fresh().actor;
   }
@@ -247,6 +247,12 @@ export class Play {
     here.receive(entry);
     return entry;
   }
+}
+
+/** The last entries of a log; or only the other's own, so that an effect may come before its cause. */
+function push(from: Replica, to: Replica, rng: Rng): void {
+  const log = rng.below(2) === 0 ? from.log : from.log.filter((entry) => entry.actor === from.actor);
+  for (const entry of log.slice(-1 - rng.below(3))) to.receive(entry);
 }
 
 function reason(id: number): { reason?: string } {

@@ -57,6 +57,9 @@ export function isConflict(row: Row): boolean {
   return conflictsOf(row).length > 0;
 }
 
+/** Base64url may begin with a dash, which command lines take for an option. */
+const ID_PREFIX = "c";
+
 /** The key's hash (16 bytes) and a hash of the sibling dots (8): equal wherever the same siblings are seen, and an id
  *  whose siblings have changed still finds the key (data.md, Conflicts). */
 export function conflictId(sha256: Sha256, keyHash: Uint8Array, conflicts: readonly Conflict[]): string {
@@ -64,21 +67,21 @@ export function conflictId(sha256: Sha256, keyHash: Uint8Array, conflicts: reado
   for (const { cells } of conflicts) for (const { dot } of cells) dots.set(dotKey(dot), dot);
   const out = new Writer();
   writeDots(out, dots.values());
-  return toBase64Url(new Writer().raw(keyHash).raw(sha256(out.finish()).slice(0, 8)).finish());
+  return ID_PREFIX + toBase64Url(new Writer().raw(keyHash).raw(sha256(out.finish()).slice(0, 8)).finish());
 }
 
 /** The key's hash in an id. Throws InputError `bad-conflict-id`. */
 export function keyHashOfConflict(id: string): Uint8Array {
   let bytes: Uint8Array;
   try {
-    bytes = fromBase64Url(id);
+    bytes = id.startsWith(ID_PREFIX) ? fromBase64Url(id.slice(ID_PREFIX.length)) : new Uint8Array(0);
   } catch {
     bytes = new Uint8Array(0);
   }
   if (bytes.length !== 24)
     throw new InputError(
       "bad-conflict-id",
-      "a conflict id is 32 characters of base64url, as GET /v1/conflicts lists them",
+      "a conflict id is c and 32 characters of base64url, as GET /v1/conflicts lists them",
     );
   return bytes.slice(0, 16);
 }

@@ -4,6 +4,7 @@ import { project, type Shown } from "../conflicts/projection.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
 import type { RowKey } from "../storage/store.ts";
 import { recordTag } from "./etag.ts";
+import { type Answer, answerOf } from "./respond.ts";
 import type { Tokens } from "./tokens.ts";
 
 interface FactsParts {
@@ -25,6 +26,7 @@ export class Facts {
   readonly #parts: FactsParts;
   readonly #key: RowKey;
   readonly #found: Found;
+  #answer: Answer | undefined;
   #tag: string | undefined;
   #context: string | null | undefined;
   #conflict: string | null | undefined;
@@ -35,6 +37,12 @@ export class Facts {
     this.#parts = parts;
     this.#key = { bucket: key.bucket, key: key.key };
     this.#found = { row: found.row, keyHash: found.keyHash };
+  }
+
+  /** The shown value as it is sent. */
+  get answer(): Answer {
+    this.#answer ??= answerOf(this.shown);
+    return this.#answer;
   }
 
   get tag(): string {

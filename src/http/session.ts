@@ -7,6 +7,11 @@ import { ProblemError } from "./problem.ts";
 
 const NOTHING: readonly PartitionSeen[] = [];
 
+/** Neither a session nor a parameter that could speak of one: most requests, which need not wait a turn to find out. */
+export function isPlain({ request }: Call, query: Query): boolean {
+  return query.size === 0 && request.headers.get("starling-session") === null;
+}
+
 /** What the request's `Starling-Session` has seen, after this node has seen it too. Only what concerns `partition` is
  *  waited for (all of it when null); `r=node` waits for nothing. Throws 504 `session-not-met` with what is missing. */
 export async function meetSession(

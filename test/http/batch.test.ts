@@ -49,7 +49,7 @@ describe("batch", () => {
     const { results } = await batch(node, [{ action: "put", bucket: "b", key: "k", value: 1 }]);
     await node.call("PUT", "/v1/kv/b/k", { body: "2" });
     const again = await batch(node, [{ action: "put", bucket: "b", key: "k", value: 3, context: results[0].context }]);
-    expect(again.results[0].conflict).toMatch(/^[\w-]{32}$/);
+    expect(again.results[0].conflict).toMatch(/^c[\w-]{32}$/);
   });
 
   test("the answer's session covers what the batch wrote and read", async () => {

@@ -16,7 +16,7 @@ describe("contexts", () => {
     await node.call("PUT", "/v1/kv/b/k", { body: "second" });
     const response = await node.call("PUT", "/v1/kv/b/k", { headers: { "starling-context": seen }, body: "third" });
     expect(response.status).toBe(204);
-    expect(header(response, "starling-conflict")).toMatch(/^[\w-]{32}$/);
+    expect(header(response, "starling-conflict")).toMatch(/^c[\w-]{32}$/);
     const { siblings } = await node.json("GET", "/v1/kv/b/k?siblings");
     expect(siblings.map(({ value }: { value: string }) => value).sort()).toEqual(["second", "third"]);
   });

@@ -2,14 +2,16 @@
 // ends can be stopped.
 
 import { parentPort, workerData } from "node:worker_threads";
+import type { Law } from "../../crdt/contract.test-kit.ts";
 import { lawsOf } from "../../crdt/contract.test-kit.ts";
 import { kernelLaws } from "../property/kernel-laws.ts";
 import { lawTools, subjects } from "../property/law-subjects.ts";
 import { partitionLaws } from "../property/partition-laws.ts";
 import { ALL_BUT_TRACELESS, search } from "../property/partition-search.ts";
+import { writeLaws } from "../property/write-laws.ts";
 import type { Finder, LawGroup } from "./mutants.ts";
 
-const GROUPS: readonly LawGroup[] = ["partition", "map", "counter", "set", "register", "flag", "kernel"];
+const GROUPS: readonly LawGroup[] = ["partition", "write", "map", "counter", "set", "register", "flag", "kernel"];
 
 export interface Order {
   readonly finder: Finder;
@@ -35,15 +37,19 @@ export function find({ finder, others, budgetMs }: Order): string | null {
 }
 
 function brokenLaw(group: LawGroup): string | null {
-  const groups = { kernel: kernelLaws, partition: partitionLaws };
-  const laws = group === "kernel" || group === "partition" ? groups[group] : lawsOf(subjects[group], lawTools);
-  for (const law of laws)
+  for (const law of lawsIn(group))
     try {
       law.check(400, { seed: 1, endOnFailure: true });
     } catch {
       return `law: ${law.claim}`; // whatever it threw: the law is broken
     }
   return null;
+}
+
+function lawsIn(group: LawGroup): readonly Law[] {
+  if (group === "kernel") return kernelLaws;
+  if (group === "partition") return partitionLaws;
+  return group === "write" ? writeLaws : lawsOf(subjects[group], lawTools);
 }
 
 function violated(finder: Extract<Finder, { world: unknown }>, isOver: () => boolean): string | null {

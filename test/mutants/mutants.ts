@@ -3,7 +3,7 @@
 import type { Fault } from "../property/partition-search.ts";
 
 /** Which laws, by the name of their group. */
-export type LawGroup = "register" | "counter" | "flag" | "set" | "map" | "kernel" | "partition";
+export type LawGroup = "register" | "counter" | "flag" | "set" | "map" | "kernel" | "partition" | "write";
 
 export type Finder =
   | { readonly laws: LawGroup }
@@ -327,6 +327,7 @@ const entries = inFile("crdt/entry.ts");
 const digests = inFile("crdt/digest.ts");
 const clocks = inFile("crdt/hlc.ts");
 const BY_KERNEL: Finder = { laws: "kernel" };
+const BY_WRITE: Finder = { laws: "write" };
 
 const ofTheKernel: readonly Mutant[] = [
   vectors("covers-one-less", BY_KERNEL, ["this.seq(dot.actor) >= dot.seq", "this.seq(dot.actor) > dot.seq"]),
@@ -444,7 +445,7 @@ const ofTheTypes: readonly Mutant[] = [
     "drafts.filter((cell) => samePath",
     "drafts.filter((cell) => cell.dot !== null && samePath",
   ]),
-  writes("no-type-check", BY_MAP, [
+  writes("no-type-check", BY_WRITE, [
     "    if (types.size === 0 || types.has(wanted)) continue;",
     "    if (types.size >= 0) continue;",
   ]),
@@ -463,12 +464,12 @@ const ofTheTypes: readonly Mutant[] = [
     "cancelledOf(before, undefined)",
   ]),
   counters("increment-without-base", BY_COUNTER, ["base: Number.isFinite(base) ? base : 0", "base: 0"]),
-  counters("reset-hides-the-rest", BY_COUNTER, ["plus: plus < sums.plus ? plus : sums.plus", "plus"]),
-  counters("reset-forgets-resets", BY_COUNTER, [
+  counters("reset-hides-the-rest", BY_WRITE, ["plus: plus < sums.plus ? plus : sums.plus", "plus"]),
+  counters("reset-forgets-resets", BY_WRITE, [
     "for (const earlier of cell.content.seen) note(earlier);",
     "if (!cell.content) note(cell.content);",
   ]),
-  counters("reset-keeps-resets", BY_COUNTER, ["note(earlier);\n      removes.push(cell);", "note(earlier);"]),
+  counters("reset-keeps-resets", BY_WRITE, ["note(earlier);\n      removes.push(cell);", "note(earlier);"]),
   counters("reset-by-actor-only", BY_COUNTER, ["base: number): string {\n", "base: number): string {\n  base = 0;\n"]),
   counters("cancelled-parts-add-up", BY_COUNTER, [
     "{ plus: a.plus > b.plus ? a.plus : b.plus, minus",

@@ -64,6 +64,11 @@ export class MutantRunner {
     return { mutant: mutant.name, found: by !== null, by, cpuSeconds };
   }
 
+  /** Throws when a text to be replaced doesn't stand exactly once in its file. */
+  check(mutant: Mutant): void {
+    this.#plant(mutant)();
+  }
+
   #plant({ name, patches }: Mutant): () => void {
     const originals = new Map<string, string>();
     for (const { file, find, replace } of patches) {

@@ -16,9 +16,8 @@ import { etag, matchesView, parseTags, type ViewName } from "../etag.ts";
 import type { Facts } from "../facts.ts";
 import { toJson, type View } from "../json.ts";
 import { ProblemError } from "../problem.ts";
-import { valueHeaders } from "../respond.ts";
-import { meetSession } from "../session.ts";
-import { hasLargeInteger, JSON_TYPE, shownView } from "../values.ts";
+import { isPlain, meetSession } from "../session.ts";
+import { hasLargeInteger, JSON_TYPE } from "../values.ts";
 import { recordSiblings, recordView } from "../views.ts";
 
 export const SIBLINGS_TYPE = "application/vnd.starling.siblings+json";
@@ -27,7 +26,7 @@ const READ_PARAMETERS = ["view", "siblings", "int", "key64", "r", "timeoutMs"];
 /** `GET /v1/kv/{bucket}/{key}` (and HEAD). */
 export async function getKey(api: Api, call: Call, key: RowKey, query: Query): Promise<Response> {
   const view = viewOf(query);
-  const before = await meetSession(api, call, query, () => partitionOfKey(api, key));
+  const before = isPlain(call, query) ? [] : await meetSession(api, call, query, () => partitionOfKey(api, key));
   const read = await api.replica.read(key);
   const facts = api.factsOf(key, read);
   if (facts === null) return absent(api, call, key, read, before);
@@ -86,15 +85,17 @@ function answer(api: Api, key: RowKey, read: ReadResult, facts: Facts, view: Vie
 }
 
 /** The shown value: a register's own bytes, everything else as JSON. */
-export function sendValue({ shown }: Facts, headers: HeaderMap): Response {
-  if (shown.type !== "register") return sendJson(shownView(shown), JSON_TYPE, headers);
-  Object.assign(headers, valueHeaders(shown.contentType));
-  headers["content-length"] = String(shown.bytes.length);
-  return new Response(shown.bytes, { headers });
+export function sendValue({ answer }: Facts, headers: HeaderMap): Response {
+  headers["content-type"] = answer.contentType;
+  headers["content-length"] = answer.length;
+  headers["content-security-policy"] = "sandbox";
+  if (answer.isAttachment) headers["content-disposition"] = "attachment";
+  return new Response(answer.body, { headers });
 }
 
 function sendJson(view: View, type: string, headers: HeaderMap): Response {
-  Object.assign(headers, valueHeaders(type));
+  headers["content-type"] = type;
+  headers["content-security-policy"] = "sandbox";
   return new Response(toJson(view), { headers });
 }
 

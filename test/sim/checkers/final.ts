@@ -1,8 +1,9 @@
 import type { DotKey } from "../../../crdt/index.ts";
 import { dotKey, lastSeq, VersionVector } from "../../../crdt/index.ts";
 import type { ActorId } from "../../../src/kernel/ids.ts";
+import type { Written } from "./disk-state.ts";
 import type { KeyId, Violations } from "./history.ts";
-import type { Ledger, Written } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { conflictDots, liveCells, without } from "./naive.ts";
 
 /** `GET /v1/explain/{bucket}/{key}`, as far as it is looked at. */

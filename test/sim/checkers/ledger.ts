@@ -1,58 +1,17 @@
-import type { Cell, DotKey, Entry, Row, VersionVector } from "../../../crdt/index.ts";
+import type { VersionVector } from "../../../crdt/index.ts";
 import { addedCells, decodeEntry, decodeRow, dotKey, EMPTY_ROW, lastSeq } from "../../../crdt/index.ts";
 import { equalBytes } from "../../../src/kernel/bytes.ts";
 import { nodeOfActor } from "../../../src/kernel/ids.ts";
 import type { StoreImage } from "../../../src/storage/memory.ts";
-import type { Commit, LogRecord, RowKey, VectorEntry } from "../../../src/storage/store.ts";
+import type { Commit, LogRecord, VectorEntry } from "../../../src/storage/store.ts";
 import type { DiskObserver } from "../cluster.ts";
+import type { DiskState, RowState, Written } from "./disk-state.ts";
+import { isCovered, newDisk, seqOf, setSeq, vectorsOf } from "./disk-state.ts";
 import type { KeyId, Violations } from "./history.ts";
 import { keyId } from "./history.ts";
 import { journalGap } from "./journal.ts";
-import { liveCells, sameSet, without } from "./naive.ts";
-
-/** A write that was durable somewhere. */
-export interface Written {
-  readonly name: string;
-  readonly partition: number;
-  readonly key: RowKey;
-  readonly entry: Entry;
-  readonly body: Uint8Array;
-  /** What it adds and removes. */
-  readonly cells: ReadonlyMap<DotKey, Cell>;
-  readonly removes: ReadonlySet<DotKey>;
-  /** The node that made it, and when it was seen durable there. */
-  readonly node: string;
-  readonly atMs: number;
-  /** Writes of the same key that its node had applied before it. */
-  readonly here: ReadonlySet<Written>;
-  /** Nodes that ever had it durable. */
-  readonly everAt: Set<string>;
-  /** No disk has it since a disk went back: it, and what it removed, may be gone or not. */
-  lost: boolean;
-}
-
-/** A key's row on a disk, from some moment on. */
-export interface RowState {
-  readonly fromMs: number;
-  readonly live: ReadonlyMap<DotKey, Cell>;
-  /** The writes of this key that were applied by then. */
-  readonly applied: ReadonlySet<Written>;
-}
-
-type Vectors = Map<number, Map<string, number>>;
-
-/** A disk as the naive truth sees it. */
-interface DiskState {
-  vectors: Vectors;
-  floors: Vectors;
-  readonly applied: Set<Written>;
-  readonly rows: Map<KeyId, Row>;
-  readonly positions: Map<number, Written>;
-  lastPos: number;
-  journalSeqs: Set<number>;
-  isCommitting: boolean;
-  readonly states: Map<KeyId, RowState[]>;
-}
+import { liveCells, without } from "./naive.ts";
+import { checkRow } from "./rows.ts";
 
 /** All that ever became durable on any disk: every entry once, with what its node knew when it was made; and per disk
  *  which entries it has applied. Follows the invariants I1, I2, I5–I8 commit by commit: after each, rows must be exactly
@@ -76,17 +35,7 @@ export class Ledger implements DiskObserver {
   disk(node: string): DiskState {
     let disk = this.#disks.get(node);
     if (!disk) {
-      disk = {
-        vectors: new Map(),
-        floors: new Map(),
-        applied: new Set(),
-        rows: new Map(),
-        positions: new Map(),
-        lastPos: 0,
-        journalSeqs: new Set(),
-        isCommitting: false,
-        states: new Map(),
-      };
+      disk = newDisk();
       this.#disks.set(node, disk);
     }
     return disk;
@@ -284,57 +233,19 @@ export class Ledger implements DiskObserver {
   // ---- rows
 
   #checkRow(node: string, disk: DiskState, id: KeyId): void {
-    const held = disk.rows.get(id) ?? EMPTY_ROW;
-    const { applied, expected } = this.#noteState(disk, id, held.cells);
-    for (const dot of without(expected.keys(), new Set(held.cells.keys())))
-      this.#violations.add("rows are exact", `${id} at ${node} lost ${this.#dotName(id, dot)}`);
-    for (const dot of without(held.cells.keys(), new Set(expected.keys())))
-      this.#violations.add(
-        "rows are exact",
-        `${id} at ${node} holds ${this.#dotName(id, dot)}, ${this.#why(id, dot, applied)}`,
-      );
-    for (const [dot, cell] of held.cells) {
-      const wanted = expected.get(dot);
-      if (wanted && wanted !== cell && !sameCell(wanted, cell))
-        this.#violations.add("one dot, one value", `${dot} of ${id} at ${node} holds something else than was written`);
-    }
-    this.#checkStubs(node, disk, id, applied, held);
+    const row = disk.rows.get(id) ?? EMPTY_ROW;
+    const applied = this.#noteState(disk, id, row.cells);
+    checkRow({ node, id, row, applied, all: this.byKey.get(id) ?? [] }, disk, this.#violations);
   }
 
   /** Remembers what is live now: as the row says, or as it must be. */
-  #noteState(
-    disk: DiskState,
-    id: KeyId,
-    held: RowState["live"] | null,
-  ): { applied: ReadonlySet<Written>; expected: RowState["live"] } {
+  #noteState(disk: DiskState, id: KeyId, held: RowState["live"] | null): ReadonlySet<Written> {
     const applied = new Set((this.byKey.get(id) ?? []).filter((write) => disk.applied.has(write)));
-    const expected = liveCells(applied);
-    const state = { fromMs: this.#nowMs(), live: held ?? expected, applied };
+    const state = { fromMs: this.#nowMs(), live: held ?? liveCells(applied), applied };
     const states = disk.states.get(id);
     if (states) states.push(state);
     else disk.states.set(id, [state]);
-    return { applied, expected };
-  }
-
-  #checkStubs(node: string, disk: DiskState, id: KeyId, applied: ReadonlySet<Written>, held: Row): void {
-    const awaited = new Set<DotKey>();
-    for (const { entry, partition } of applied)
-      for (const dot of entry.removes)
-        if (seqOf(disk.vectors, partition, dot.actor) < dot.seq) awaited.add(dotKey(dot));
-    if (!sameSet(awaited, new Set(held.stubs.keys())))
-      this.#violations.add("stubs are exact", `${id} at ${node}: ${[...held.stubs.keys()]} instead of ${[...awaited]}`);
-  }
-
-  #why(id: KeyId, dot: DotKey, applied: ReadonlySet<Written>): string {
-    const removers = [...applied].filter(({ removes }) => removes.has(dot));
-    return removers.length > 0
-      ? `which ${removers.map(({ name }) => name)} removed`
-      : `which ${this.byKey.has(id) ? "no entry applied there added" : "nobody wrote"}`;
-  }
-
-  #dotName(id: KeyId, dot: DotKey): string {
-    const write = (this.byKey.get(id) ?? []).find(({ cells }) => cells.has(dot));
-    return `${dot} (${write?.entry.stamp.reason ?? "unknown"})`;
+    return applied;
   }
 
   #checkJournal(node: string, disk: DiskState, row: Commit["rows"][number], commit: Commit): void {
@@ -369,46 +280,3 @@ export class Ledger implements DiskObserver {
 }
 
 const NOTHING: RowState = { fromMs: 0, live: new Map(), applied: new Set() };
-
-function seqOf(vectors: Vectors, partition: number, actor: string): number {
-  return vectors.get(partition)?.get(actor) ?? 0;
-}
-
-function setSeq(vectors: Vectors, partition: number, actor: string, seq: number): void {
-  const seqs = vectors.get(partition);
-  if (seqs) seqs.set(actor, seq);
-  else vectors.set(partition, new Map([[actor, seq]]));
-}
-
-function vectorsOf(entries: StoreImage["vectors"]): Vectors {
-  const vectors: Vectors = new Map();
-  for (const { partition, actor, seq } of entries.values()) setSeq(vectors, partition, actor, seq);
-  return vectors;
-}
-
-function isCovered(vectors: Vectors, { partition, entry }: Written): boolean {
-  return seqOf(vectors, partition, entry.actor) >= lastSeq(entry);
-}
-
-function sameCell(a: Cell, b: Cell): boolean {
-  const [x, y] = [a.content, b.content];
-  if (a.path.length !== b.path.length || !a.path.every((field, i) => field === b.path[i])) return false;
-  if (x.kind === "register" && y.kind === "register")
-    return x.contentType === y.contentType && equalBytes(x.bytes, y.bytes);
-  if (x.kind === "element" && y.kind === "element") return equalBytes(x.element, y.element);
-  if (x.kind === "counter" && y.kind === "counter")
-    return x.base === y.base && sameSums(x, y) && sameSums(x.cancelled, y.cancelled);
-  if (x.kind === "reset" && y.kind === "reset")
-    return (
-      x.seen.length === y.seen.length &&
-      x.seen.every((sums, i) => {
-        const other = y.seen[i];
-        return other?.actor === sums.actor && other.base === sums.base && sameSums(sums, other);
-      })
-    );
-  return x.kind === y.kind;
-}
-
-function sameSums(a: { plus: bigint; minus: bigint }, b: { plus: bigint; minus: bigint }): boolean {
-  return a.plus === b.plus && a.minus === b.minus;
-}

@@ -3,7 +3,7 @@
 import type { Cell, DotKey, Op } from "../../../crdt/index.ts";
 import { slotTypeOf, slotTypeOfOp, startsWith } from "../../../crdt/index.ts";
 import { toHex } from "../../../src/kernel/bytes.ts";
-import type { Written } from "./ledger.ts";
+import type { Written } from "./disk-state.ts";
 
 /** The cells that some of these entries added and none of them removed. */
 export function liveCells(entries: Iterable<Written>): Map<DotKey, Cell> {
@@ -120,6 +120,6 @@ export function sameSet<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): boolean {
 }
 
 /** What the first has and the second has not. */
-export function without<T>(a: Iterable<T>, b: ReadonlySet<T>): T[] {
+export function without<T>(a: Iterable<T>, b: { has(item: T): boolean }): T[] {
   return [...a].filter((item) => !b.has(item));
 }

@@ -1,6 +1,7 @@
+import type { RowState } from "./disk-state.ts";
 import type { History, Seen, Violations } from "./history.ts";
 import { keyId } from "./history.ts";
-import type { Ledger, RowState } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { sameSet } from "./naive.ts";
 
 /** A store shows a commit a little before its process is told of it. */

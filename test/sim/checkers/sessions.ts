@@ -1,9 +1,10 @@
 import type { DotKey, VersionVector } from "../../../crdt/index.ts";
 import { lastSeq } from "../../../crdt/index.ts";
 import type { PartitionSeen } from "../../../src/replication/api.ts";
+import type { Written } from "./disk-state.ts";
 import type { History, KeyId, Violations } from "./history.ts";
 import { keyId } from "./history.ts";
-import type { Ledger, Written } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 
 /** Read-your-writes and monotonic reads by the tokens themselves: what a token covers is shown, or was removed by a
  *  write that the answer's token covers; what a token knew as removed is not shown again. Writes that carry a token come

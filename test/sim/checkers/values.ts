@@ -3,10 +3,11 @@ import { decodeElement, lastSeq } from "../../../crdt/index.ts";
 import type { RecordedRequest } from "../../../crdt/replicas.test-kit.ts";
 import { fromHex, fromUtf8 } from "../../../src/kernel/bytes.ts";
 import { NaiveTwin } from "../../property/twin.ts";
+import type { Written } from "./disk-state.ts";
 import type { FinalNode } from "./final.ts";
 import type { History, KeyId, Violations, WriteAttempt } from "./history.ts";
 import { keyId } from "./history.ts";
-import type { Ledger, Written } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { liveCells, sameSet } from "./naive.ts";
 import { stateShown } from "./reads.ts";
 

@@ -1,9 +1,10 @@
 import type { DotKey } from "../../../crdt/index.ts";
 import { lastSeq } from "../../../crdt/index.ts";
 import { toHex } from "../../../src/kernel/bytes.ts";
+import type { Written } from "./disk-state.ts";
 import type { History, Violations, WriteAttempt } from "./history.ts";
 import { keyId } from "./history.ts";
-import type { Ledger, Written } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { changesNothing, liveCells, removesOf, sameSet, without } from "./naive.ts";
 
 /** Each attempt against the entry that came of it: acknowledged means durable before, and names exactly what it may;

@@ -1,0 +1,48 @@
+import { afterAll, describe, expect, it } from "vitest";
+import { MODEL_NAMES, MUTANTS, NOT_EXPRESSIBLE } from "./mutants.ts";
+import { MutantRunner } from "./runner.ts";
+
+// A share of the planted bugs, each looked for by who is expected to find it. All of them: npm run mutants.
+const SAMPLE = [
+  "vector-after-repair",
+  "body-without-senders-vector",
+  "cut-unacknowledged",
+  "stub-dropped-early",
+  "lost-without-log",
+  "copy-taken-unjudged",
+  "restart-keeps-actor",
+  "close-without-buffers",
+  "apply-removes-nothing",
+  "apply-leaves-no-stub",
+  "apply-awaits-nothing",
+  "judge-ignores-what-is-awaited",
+  "adopt-drops-nothing",
+  "adopt-ignores-their-stubs",
+  "dots-touching-accepted",
+  "reset-by-actor-only",
+];
+
+describe("planted bugs", () => {
+  const runner = new MutantRunner(60_000);
+  afterAll(() => runner.close());
+
+  it("are found by nobody in the code as it is", { timeout: 300_000 }, async () => {
+    const asItIs = { name: "the code as it is", patches: [], finder: { laws: "counter" } } as const;
+    expect(await runner.run(asItIs, false)).toMatchObject({ found: false });
+  });
+
+  it.each(SAMPLE)("are found: %s", { timeout: 300_000 }, async (name) => {
+    const mutant = MUTANTS.find((m) => m.name === name);
+    expect(mutant && (await runner.run(mutant, false))).toMatchObject({ mutant: name, found: true });
+  });
+
+  it("stand in the source as they say, each under its own name", async () => {
+    for (const mutant of MUTANTS) runner.check(mutant);
+    expect(new Set(MUTANTS.map(({ name }) => name)).size).toBe(MUTANTS.length);
+  });
+
+  it("include every bug of the executable model, or say why not", () => {
+    expect(MODEL_NAMES).toHaveLength(42);
+    expect(Object.keys(NOT_EXPRESSIBLE)).toHaveLength(4);
+  });
+});

@@ -1,0 +1,71 @@
+import type { Cell, DotKey, Row } from "../../../crdt/index.ts";
+import { dotKey } from "../../../crdt/index.ts";
+import { equalBytes } from "../../../src/kernel/bytes.ts";
+import type { DiskState, Written } from "./disk-state.ts";
+import { seqOf } from "./disk-state.ts";
+import type { Violations } from "./history.ts";
+import { liveCells, sameSet, without } from "./naive.ts";
+
+/** A row on a disk, and what there is to judge it by. */
+export interface HeldRow {
+  readonly node: string;
+  /** bucket/key */
+  readonly id: string;
+  readonly row: Row;
+  /** The writes of this key that this disk has applied, and all that there are anywhere. */
+  readonly applied: ReadonlySet<Written>;
+  readonly all: readonly Written[];
+}
+
+/** A row must hold exactly what the writes applied there added and none of them removed; each dot with the value that it
+ *  was written with; and a stub for exactly those removed dots that are still to come. */
+export function checkRow(held: HeldRow, disk: DiskState, violations: Violations): void {
+  const { node, id, row, applied, all } = held;
+  const expected = liveCells(applied);
+  for (const dot of without(expected.keys(), row.cells))
+    violations.add("rows are exact", `${id} at ${node} lost ${nameOf(dot, all)}`);
+  for (const dot of without(row.cells.keys(), expected))
+    violations.add("rows are exact", `${id} at ${node} holds ${nameOf(dot, all)}, ${why(dot, applied)}`);
+  for (const [dot, cell] of row.cells) {
+    const wanted = expected.get(dot);
+    if (wanted && !sameCell(wanted, cell))
+      violations.add("one dot, one value", `${nameOf(dot, all)} of ${id} at ${node} is not what was written`);
+  }
+  const awaited = new Set<DotKey>();
+  for (const { entry, partition } of applied)
+    for (const dot of entry.removes) if (seqOf(disk.vectors, partition, dot.actor) < dot.seq) awaited.add(dotKey(dot));
+  if (!sameSet(awaited, new Set(row.stubs.keys())))
+    violations.add("stubs are exact", `${id} at ${node}: ${[...row.stubs.keys()]} instead of ${[...awaited]}`);
+}
+
+function why(dot: DotKey, applied: ReadonlySet<Written>): string {
+  const removers = [...applied].filter(({ removes }) => removes.has(dot)).map(({ name }) => name);
+  return removers.length > 0 ? `which ${removers} removed` : "which no entry applied there added";
+}
+
+function nameOf(dot: DotKey, all: readonly Written[]): string {
+  return `${dot} (${all.find(({ cells }) => cells.has(dot))?.entry.stamp.reason ?? "nobody's"})`;
+}
+
+function sameCell(a: Cell, b: Cell): boolean {
+  const [x, y] = [a.content, b.content];
+  if (a.path.length !== b.path.length || !a.path.every((field, i) => field === b.path[i])) return false;
+  if (x.kind === "register" && y.kind === "register")
+    return x.contentType === y.contentType && equalBytes(x.bytes, y.bytes);
+  if (x.kind === "element" && y.kind === "element") return equalBytes(x.element, y.element);
+  if (x.kind === "counter" && y.kind === "counter")
+    return x.base === y.base && sameSums(x, y) && sameSums(x.cancelled, y.cancelled);
+  if (x.kind === "reset" && y.kind === "reset")
+    return (
+      x.seen.length === y.seen.length &&
+      x.seen.every((sums, i) => {
+        const other = y.seen[i];
+        return other?.actor === sums.actor && other.base === sums.base && sameSums(sums, other);
+      })
+    );
+  return x.kind === y.kind;
+}
+
+function sameSums(a: { plus: bigint; minus: bigint }, b: { plus: bigint; minus: bigint }): boolean {
+  return a.plus === b.plus && a.minus === b.minus;
+}
