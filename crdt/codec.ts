@@ -18,37 +18,53 @@ export function encodeRow(row: Row): Uint8Array {
   const out = new Writer();
   const cells = [...row.cells.values()].sort((a, b) => compareDots(a.dot, b.dot));
   const actors = [...new Set(cells.map((cell) => cell.dot.actor))];
-  const stamps = new Map<string, { index: number; bytes: Uint8Array }>();
+  const stamps = stampTable(cells);
   const body = new Writer();
   for (const cell of cells) {
-    const stamp = stampBytes(cell.stamp);
-    const known = stamps.get(stamp.text);
-    const index = known?.index ?? stamps.size;
-    if (!known) stamps.set(stamp.text, { index, bytes: stamp.bytes });
-    body.uint(actors.indexOf(cell.dot.actor)).uint(cell.dot.seq).uint(index);
+    body
+      .uint(actors.indexOf(cell.dot.actor))
+      .uint(cell.dot.seq)
+      .uint(stamps.indexes.get(cell.stamp) ?? 0);
     writePath(body, cell.path);
     writeContent(body, cell.content);
   }
   out.u8(VERSION).uint(actors.length);
   for (const actor of actors) out.text(actor);
-  out.uint(stamps.size);
-  for (const { bytes } of stamps.values()) out.raw(bytes);
+  out.uint(stamps.list.length);
+  for (const stamp of stamps.list) writeStamp(out, stamp);
   out.uint(cells.length).raw(body.finish());
   writeDots(out, row.stubs.values());
   return out.finish();
 }
 
-const stampCache = new WeakMap<Stamp, { text: string; bytes: Uint8Array }>();
+/** The different stamps in order of first use, and where each object stands among them. The cells of one entry share
+ *  theirs: most rows have one, and nothing to compare. */
+function stampTable(cells: readonly Cell[]): { list: readonly Stamp[]; indexes: ReadonlyMap<Stamp, number> } {
+  const list: Stamp[] = [];
+  const indexes = new Map<Stamp, number>();
+  let byText: Map<string, number> | null = null;
+  for (const { stamp } of cells) {
+    if (indexes.has(stamp)) continue;
+    if (list.length > 0) byText ??= new Map(list.map((one, i) => [stampText(one), i]));
+    const index = byText?.get(stampText(stamp)) ?? list.length;
+    indexes.set(stamp, index);
+    if (index < list.length) continue;
+    list.push(stamp);
+    byText?.set(stampText(stamp), index);
+  }
+  return { list, indexes };
+}
 
-function stampBytes(stamp: Stamp): { text: string; bytes: Uint8Array } {
-  const cached = stampCache.get(stamp);
-  if (cached) return cached;
-  const out = new Writer();
-  writeStamp(out, stamp);
-  const { hlc, suspect, author, reason } = stamp;
-  const made = { text: JSON.stringify([hlc.ms, hlc.counter, suspect, author, reason]), bytes: out.finish() };
-  stampCache.set(stamp, made);
-  return made;
+const stampTexts = new WeakMap<Stamp, string>();
+
+function stampText(stamp: Stamp): string {
+  let text = stampTexts.get(stamp);
+  if (text === undefined) {
+    const { hlc, suspect, author, reason } = stamp;
+    text = JSON.stringify([hlc.ms, hlc.counter, suspect, author, reason]);
+    stampTexts.set(stamp, text);
+  }
+  return text;
 }
 
 /** Throws InputError on anything but what `encodeRow` makes. */
@@ -98,7 +114,7 @@ function readCells(input: Reader, actors: readonly ActorId[], stamps: readonly S
     putCell(row, cell);
     last = cell;
   }
-  const texts = new Set(stamps.map((stamp) => stampBytes(stamp).text));
-  if (usedActors !== actors.length || usedStamps !== stamps.length || texts.size !== stamps.length)
+  const hasTwins = stamps.length > 1 && new Set(stamps.map(stampText)).size < stamps.length;
+  if (usedActors !== actors.length || usedStamps !== stamps.length || hasTwins)
     throw new InputError("bad-encoding", "a row lists what no cell names");
 }

@@ -11,7 +11,7 @@ export function hashKey(sha256: Sha256, salt: Uint8Array, bucket: string, key: s
 
 /** The top 32 bits of a key's hash. Partition and leaf are prefixes of it. */
 export function slotOf(keyHash: Uint8Array): number {
-  return new DataView(keyHash.buffer, keyHash.byteOffset, 4).getUint32(0);
+  return (((keyHash[0] ?? 0) << 24) | ((keyHash[1] ?? 0) << 16) | ((keyHash[2] ?? 0) << 8) | (keyHash[3] ?? 0)) >>> 0;
 }
 
 /** Bits of the slot that choose a partition, then a leaf within it. Together at most 30. */
@@ -80,31 +80,34 @@ function digestDots(
 
 /** sums[at … at+3] += digest, in four little-endian lanes with carry. */
 export function addDigest(sums: Uint32Array, at: number, digest: Digest): void {
-  const view = new DataView(digest.buffer, digest.byteOffset, 16);
   let carry = 0;
   for (let lane = 0; lane < 4; lane++) {
-    const total = (sums[at + lane] as number) + view.getUint32(4 * lane, true) + carry;
+    const total = (sums[at + lane] as number) + readLane(digest, 4 * lane) + carry;
     sums[at + lane] = total;
     carry = total > 0xffffffff ? 1 : 0;
   }
 }
 
+// By hand: a DataView for each of some ten calls a write costs more than the arithmetic.
+function readLane(bytes: Uint8Array, at: number): number {
+  const low = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+  return (low | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0;
+}
+
 export function readSum(sums: Uint32Array, at: number): Digest {
   const out = new Uint8Array(16);
-  const view = new DataView(out.buffer);
-  for (let lane = 0; lane < 4; lane++) view.setUint32(4 * lane, sums[at + lane] as number, true);
+  for (let i = 0; i < 16; i++) out[i] = (sums[at + (i >> 2)] as number) >>> (8 * (i & 3));
   return out;
 }
 
 /** after − before, mod 2^128. */
 export function digestDelta(before: Digest, after: Digest): Digest {
-  const sum = new Uint32Array(4);
-  const negated = new Uint8Array(16);
-  for (let i = 0; i < 16; i++) negated[i] = ~(before[i] as number) & 255;
-  addDigest(sum, 0, negated);
-  addDigest(sum, 0, ONE);
-  addDigest(sum, 0, after);
-  return readSum(sum, 0);
+  const out = new Uint8Array(16);
+  let borrow = 0;
+  for (let i = 0; i < 16; i++) {
+    const difference = (after[i] as number) - (before[i] as number) - borrow;
+    out[i] = difference; // mod 256
+    borrow = difference < 0 ? 1 : 0;
+  }
+  return out;
 }
-
-const ONE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);

@@ -97,6 +97,7 @@ export function slotTypeOfOp(op: SlotOp): SlotType {
 }
 
 function distinctDots(dots: readonly Dot[]): Dot[] {
+  if (dots.length < 2) return [...dots];
   return [...new Map(dots.map((dot) => [dotKey(dot), dot])).values()].sort(compareDots);
 }
 
@@ -121,6 +122,7 @@ export function typesAt(
 
 /** Refuses an operation on a key or field that is of another type here. Only admission asks: a merge never refuses. */
 function checkType(cells: readonly Draft[], op: { readonly path: readonly string[]; readonly slot: SlotOp }): void {
+  if (cells.length === 0) return;
   for (let depth = 0; depth <= op.path.length; depth++) {
     const wanted = depth < op.path.length ? "map" : slotTypeOfOp(op.slot);
     const types = typesAt(cells, op.path.slice(0, depth));

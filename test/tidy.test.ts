@@ -152,7 +152,9 @@ describe("what a reader relies on", () => {
     const entries = product.filter(({ path }) => /^(?:src\/main|crdt\/index|gossip\/index)\.ts$/.test(path));
     const alone = product.filter(({ path }) => path in LONELY);
     const tests = code.filter(({ path }) =>
-      /\.(?:test|child|reporter)\.ts$|\.config\.ts$|^bench\/[^/]*\.ts$|^test\/mutants\/(?:run|finders)\.ts$/.test(path),
+      /\.(?:test|child|reporter)\.ts$|\.config\.ts$|^bench\/[^/]*\.ts$|^test\/mutants\/(?:run|finders)\.ts$|^test\/sim\/main\.ts$/.test(
+        path,
+      ),
     );
     const without = (led: ReadonlySet<string>, files: readonly Source[]): string[] =>
       files.map(({ path }) => path).filter((path) => !led.has(path));

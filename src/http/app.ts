@@ -32,10 +32,11 @@ export function makeApp(deps: HttpDeps): { fetch(request: Request): Promise<Resp
       try {
         guard(call);
         // The hot path, and keys hold what routers decode or split: cut by hand (routes/kv.ts).
-        response = isUnderKv(call.path) ? await kvAnswer(api, call) : await table.fetch(request, env);
+        response = await (isUnderKv(call.path) ? kv(api, call) : table.fetch(request, env));
       } catch (error) {
         response = problemResponse(api, call, error);
       }
+      if (call.method === "HEAD") response = new Response(null, response);
       metrics.request(
         isUnderKv(call.path) ? kvLabel(call.path) : env.route,
         call.method,
@@ -80,11 +81,6 @@ function routeTable(api: Api, routes: readonly Route[]): Table {
   });
   table.onError((error, c) => problemResponse(api, c.env.call, error));
   return table;
-}
-
-async function kvAnswer(api: Api, call: Call): Promise<Response> {
-  const response = await kv(api, call);
-  return call.method === "HEAD" ? new Response(null, response) : response;
 }
 
 function isUnderKv(path: string): boolean {

@@ -47,6 +47,12 @@ export function placeOf(sha256: Sha256, salt: Uint8Array, layout: Layout, { buck
   return { bucket, key, keyHash, slot, partition: partitionOf(slot, layout), leaf: leafOf(slot, layout) };
 }
 
+/** What a row's sums count of it. The same object twice when it has no stubs. */
+export interface RowDigests {
+  readonly digest: Digest;
+  readonly inventory: Digest;
+}
+
 /** A row that a batch works on. */
 export interface WorkingRow extends Place {
   readonly before: Row;
@@ -84,12 +90,18 @@ export class Batch {
     this.hlc = hlc;
   }
 
-  /** A row as read; `bytes` is its stored size. */
-  addRow(id: string, place: Place, row: Row, bytes: number): void {
+  /** A row as read; `bytes` is its stored size. `known`: what an earlier batch found of this very row. */
+  addRow(id: string, place: Place, row: Row, bytes: number, known?: RowDigests): void {
+    const { digest, inventory } = known ?? this.#digestsOf(place.keyHash, row);
+    const { bucket, key, keyHash, slot, partition, leaf } = place;
+    const at = { bucket, key, keyHash, slot, partition, leaf };
+    this.rows.set(id, { ...at, before: row, beforeBytes: bytes, row, digest, inventory, encoded: null });
+  }
+
+  #digestsOf(keyHash: Uint8Array, row: Row): RowDigests {
     const { sha256, salt } = this.#context;
-    const digest = rowDigest(sha256, salt, place.keyHash, row);
-    const inventory = row.stubs.size === 0 ? digest : rowInventory(sha256, salt, place.keyHash, row);
-    this.rows.set(id, { ...place, before: row, beforeBytes: bytes, row, digest, inventory, encoded: null });
+    const digest = rowDigest(sha256, salt, keyHash, row);
+    return { digest, inventory: row.stubs.size === 0 ? digest : rowInventory(sha256, salt, keyHash, row) };
   }
 
   rowOf(id: string): WorkingRow {
@@ -175,9 +187,7 @@ export class Batch {
 
   /** Puts a row in the place of the one before and returns what that does to its leaf's sums. */
   changeRow(working: WorkingRow, row: OpenRow): { digestChange: Digest; inventoryChange: Digest } {
-    const { sha256, salt } = this.#context;
-    const digest = rowDigest(sha256, salt, working.keyHash, row);
-    const inventory = row.stubs.size === 0 ? digest : rowInventory(sha256, salt, working.keyHash, row);
+    const { digest, inventory } = this.#digestsOf(working.keyHash, row);
     const digestChange = digestDelta(working.digest, digest);
     const same = working.inventory === working.digest && inventory === digest;
     const inventoryChange = same ? digestChange : digestDelta(working.inventory, inventory);

@@ -1,7 +1,6 @@
 import type { Entry, Hlc, Row, Stamp, VersionVector } from "../../crdt/index.ts";
 import { decodeRow, EMPTY_ROW, HLC_ZERO, leafOf, tickHlc } from "../../crdt/index.ts";
 import { InputError, present } from "../kernel/assert.ts";
-import { LruMap } from "../kernel/bounded-map.ts";
 import type { ActorId, NodeId } from "../kernel/ids.ts";
 import { makeActorId } from "../kernel/ids.ts";
 import type { Commit, LogRecord, RowKey, Store, StoreState } from "../storage/store.ts";
@@ -13,6 +12,7 @@ import type { BatchContext, Place, WorkingRow } from "./batch.ts";
 import { Batch, placeOf } from "./batch.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
+import { type CachedRow, RowCache } from "./row-cache.ts";
 
 export interface PipelineOptions extends BatchContext {
   readonly node: NodeId;
@@ -60,7 +60,7 @@ const SUMS_SAVE_CHANGES = 20_000;
 export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #jobs: Job[] = [];
-  readonly cache: LruMap<string, { row: Row; bytes: number }>;
+  readonly cache: RowCache;
   readonly tail: LogTail;
   #running = false;
   #failed: string | null = null;
@@ -76,7 +76,7 @@ export class Pipeline {
 
   constructor(options: PipelineOptions) {
     this.#options = options;
-    this.cache = new LruMap(options.limits.cacheBytes);
+    this.cache = new RowCache(options.limits.cacheBytes);
     this.tail = new LogTail(16 * 2 ** 20, options.saved.lastPos);
     this.#actorStart = Number(options.saved.settings.get("actorStart") ?? 0);
     this.#journalSeq = options.saved.lastJournalSeq;
@@ -295,7 +295,7 @@ export class Pipeline {
       const id = rowId(key);
       if (batch.rows.has(id)) continue;
       const cached = this.cache.get(id);
-      if (cached) batch.addRow(id, this.place(key), cached.row, cached.bytes);
+      if (cached) batch.addRow(id, cached.place, cached.row, cached.bytes, cached.digests);
       else missing.set(id, key);
     }
     if (missing.size === 0) return;
@@ -353,9 +353,12 @@ export class Pipeline {
   #remember(working: WorkingRow): void {
     const id = rowId(working);
     this.#reading.delete(id);
-    const bytes = working.encoded?.length ?? 0;
-    if (working.encoded) this.cache.set(id, { row: working.row, bytes }, bytes * 3 + 512);
-    else this.cache.delete(id);
+    this.cache.putCommitted(id, working);
+  }
+
+  /** A row that is in memory, as of the last commit. */
+  cached(key: RowKey): CachedRow | undefined {
+    return this.cache.get(rowId(key));
   }
 
   /** One row as of the last commit; null when its checksum is bad. */
@@ -373,7 +376,7 @@ export class Pipeline {
     const row = read?.body ? decodeRow(read.body) : EMPTY_ROW;
     if (this.#reading.get(id) === token) {
       this.#reading.delete(id);
-      if (read?.body) this.cache.set(id, { row, bytes: read.body.length }, read.body.length * 3 + 512);
+      if (read?.body) this.cache.put(id, { row, bytes: read.body.length, place: this.place(key) });
     }
     return row;
   }

@@ -32,6 +32,19 @@ export class Reading {
   }
 
   async read(key: RowKey): Promise<ReadResult> {
+    return this.peek(key) ?? this.#readStored(key);
+  }
+
+  /** What memory holds, at once: most reads find their row here. Undefined when the store must be asked. */
+  peek(key: RowKey): ReadResult | undefined {
+    const cached = this.#o.pipeline.cached(key);
+    if (!cached) return undefined;
+    const { keyHash, partition } = cached.place;
+    const { vector } = this.#o.pipeline.partition(partition).state;
+    return { row: cached.row, keyHash, partition, contextVector: vector, sessionVector: vector };
+  }
+
+  async #readStored(key: RowKey): Promise<ReadResult> {
     checkKey(key.bucket, key.key, this.#o.limits);
     const { partition, keyHash, leaf } = this.#o.pipeline.place(key);
     const contextVector = this.#o.pipeline.partition(partition).state.vector;

@@ -60,11 +60,12 @@ export class PartitionSums {
   }
 
   encode(): Uint8Array {
-    const out = new Writer().uint(this.digests.length);
-    for (const lane of this.digests) u32(out, lane);
-    for (const lane of this.inventories) u32(out, lane);
-    for (const count of this.recordCounts) u32(out, count >>> 0);
-    return out.finish();
+    const lanes = new Uint8Array(4 * (this.digests.length + this.inventories.length + this.recordCounts.length));
+    const view = new DataView(lanes.buffer);
+    let at = 0;
+    for (const values of [this.digests, this.inventories, this.recordCounts])
+      for (let i = 0; i < values.length; i++, at += 4) view.setUint32(at, values[i] ?? 0, true);
+    return new Writer().uint(this.digests.length).raw(lanes).finish();
   }
 
   static decode(bytes: Uint8Array, leaves: number): PartitionSums {
@@ -86,12 +87,4 @@ export class PartitionSums {
     }
     return sums;
   }
-}
-
-function u32(out: Writer, value: number): void {
-  out
-    .u8(value & 255)
-    .u8((value >>> 8) & 255)
-    .u8((value >>> 16) & 255)
-    .u8(value >>> 24);
 }

@@ -36,6 +36,13 @@ export class Batch {
       await call(JSON.stringify(chunk.rows), Buffer.concat(chunk.parts), chunk.rows.length);
   }
 
+  /** ?1 and ?2 of its only chunk; null when it has several. No rows are a chunk of none. */
+  get single(): readonly [json: string, bytes: Uint8Array] | null {
+    const [chunk, another] = this.#chunks;
+    if (another) return null;
+    return chunk ? [JSON.stringify(chunk.rows), Buffer.concat(chunk.parts)] : ["[]", Buffer.alloc(0)];
+  }
+
   async run(connection: Connection, sql: string): Promise<void> {
     await this.each(async (json, bytes) => {
       await connection.run(sql, json, bytes);

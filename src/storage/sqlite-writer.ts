@@ -12,7 +12,7 @@ import {
   sealWithoutBody,
 } from "./sqlite-codec.ts";
 import type { Connection } from "./sqlite-connection.ts";
-import { WRITE_SQL } from "./sqlite-write-sql.ts";
+import { AT_ONCE_SQL, MOVED, WRITE_SQL } from "./sqlite-write-sql.ts";
 import type { Commit, LogRecord, VectorEntry } from "./store.ts";
 
 /** What the writer knows besides the tables. */
@@ -31,6 +31,8 @@ export interface Counters extends HighWater {
 export class Writer {
   readonly #connection: Connection;
   readonly #state: WriterState;
+  /** Does the connection have the view of AT_ONCE_SQL? */
+  #isPrepared = false;
 
   constructor(connection: Connection, state: WriterState) {
     this.#connection = connection;
@@ -41,6 +43,7 @@ export class Writer {
    *  back to the file system on the way. */
   async commit(commit: Commit, after: HighWater, vacuumPages: number): Promise<void> {
     const before = this.#state.counters;
+    if (vacuumPages === 0 && this.#isOrdinary(commit) && (await this.#commitAtOnce(commit, after))) return;
     await this.#connection.run("BEGIN IMMEDIATE");
     await this.#writeRows(commit.rows);
     await this.#writeLog(commit.log);
@@ -66,19 +69,49 @@ export class Writer {
     this.#state.counters = counters;
   }
 
-  async #writeRows(rows: Commit["rows"]): Promise<void> {
-    const upserts = new Batch();
-    const deletes = new Batch();
-    for (const row of lastOfEach(rows, nameOfKey)) {
-      const key = Buffer.from(row.key);
-      if (row.body === null) {
-        deletes.add([key], row.bucket, key.length);
-        continue;
-      }
-      const seal = sealOf(checksum(rowFields(row), key, row.body));
-      const sealedBytes = SEAL_BYTES + row.body.length;
-      upserts.add([key, seal, row.body], row.bucket, key.length, row.slot, Number(row.conflict), sealedBytes);
+  /** Rows that stay, log records of known actors, vectors: what nearly every commit is. */
+  #isOrdinary({ rows, log, vectors, ...rare }: Commit): boolean {
+    const { forgetBeforeMs, ...lists } = rare;
+    const isKnown = ({ actor }: { actor: ActorId }): boolean => this.#state.actorNumbers.has(actor);
+    return (
+      forgetBeforeMs === undefined &&
+      Object.values(lists).every((list) => list.length === 0) &&
+      rows.every(({ body }) => body !== null) &&
+      log.every(isKnown) &&
+      vectors.every(isKnown)
+    );
+  }
+
+  /** False when nothing was written, and the way of many statements must be taken. */
+  async #commitAtOnce(commit: Commit, after: HighWater): Promise<boolean> {
+    const before = this.#state.counters;
+    const counters = {
+      ...after,
+      logRecords: before.logRecords + commit.log.length,
+      logBytes: before.logBytes + commit.log.reduce((sum, { body }) => sum + body.length, 0),
+    };
+    const rows = lastOfEach(commit.rows, nameOfKey);
+    const values: (string | Uint8Array)[] = [];
+    const { upserts } = rowBatches(rows);
+    const ofCounters = counterBatch(before, counters);
+    for (const { single } of [upserts, this.#logBatch(commit.log), this.#vectorBatch(commit.vectors), ofCounters]) {
+      if (single === null) return false;
+      values.push(...single);
     }
+    if (!this.#isPrepared) await this.#connection.exec(AT_ONCE_SQL.prepare);
+    this.#isPrepared = true;
+    try {
+      await this.#connection.run(AT_ONCE_SQL.commit, rows.length, ...values);
+    } catch (error) {
+      if (error instanceof Error && error.message.endsWith(MOVED)) return false;
+      throw error;
+    }
+    this.#state.counters = counters;
+    return true;
+  }
+
+  async #writeRows(rows: Commit["rows"]): Promise<void> {
+    const { upserts, deletes } = rowBatches(lastOfEach(rows, nameOfKey));
     await upserts.each(async (json, bytes, count) => {
       const changed = await this.#connection.run(WRITE_SQL.rows, json, bytes);
       if (changed === count) return;
@@ -93,6 +126,10 @@ export class Writer {
   async #writeLog(log: readonly LogRecord[]): Promise<void> {
     if (log.length === 0) return;
     await this.#numberActors(log.map((record) => record.actor));
+    await this.#logBatch(log).run(this.#connection, WRITE_SQL.log);
+  }
+
+  #logBatch(log: readonly LogRecord[]): Batch {
     const batch = new Batch();
     for (const record of log) {
       const { pos, partition, first, last, awaits } = record;
@@ -100,7 +137,7 @@ export class Writer {
       const length = LOG_OVERHEAD_BYTES + record.body.length;
       batch.add(encodeLog(record), pos, partition, actor, first, last, Number(awaits), length);
     }
-    await batch.run(this.#connection, WRITE_SQL.log);
+    return batch;
   }
 
   async #cutLog(positions: readonly number[]): Promise<{ records: number; bytes: number }> {
@@ -113,10 +150,14 @@ export class Writer {
 
   async #writeVectors(sql: string, entries: readonly VectorEntry[]): Promise<void> {
     await this.#numberActors(entries.map((entry) => entry.actor));
+    await this.#vectorBatch(entries).run(this.#connection, sql);
+  }
+
+  #vectorBatch(entries: readonly VectorEntry[]): Batch {
     const batch = new Batch();
     for (const { partition, actor, seq } of entries)
       batch.add([sealWithoutBody([partition, actor, seq])], partition, this.#actorNumber(actor), seq);
-    await batch.run(this.#connection, sql);
+    return batch;
   }
 
   async #writePartitionState(commit: Commit): Promise<void> {
@@ -179,10 +220,7 @@ export class Writer {
   }
 
   async #writeCounters(before: Counters, after: Counters): Promise<void> {
-    const batch = new Batch();
-    for (const name of COUNTERS)
-      if (after[name] !== before[name]) batch.add([sealWithoutBody([name, after[name]])], name, after[name]);
-    await batch.run(this.#connection, WRITE_SQL.counters);
+    await counterBatch(before, after).run(this.#connection, WRITE_SQL.counters);
   }
 
   /** Gives new actors a number, in the file and here. */
@@ -205,6 +243,29 @@ export class Writer {
 }
 
 export const COUNTERS = ["lastPos", "lastJournalSeq", "logRecords", "logBytes"] as const;
+
+function rowBatches(rows: Commit["rows"]): { upserts: Batch; deletes: Batch } {
+  const upserts = new Batch();
+  const deletes = new Batch();
+  for (const row of rows) {
+    const key = Buffer.from(row.key);
+    if (row.body === null) {
+      deletes.add([key], row.bucket, key.length);
+      continue;
+    }
+    const seal = sealOf(checksum(rowFields(row), key, row.body));
+    const sealedBytes = SEAL_BYTES + row.body.length;
+    upserts.add([key, seal, row.body], row.bucket, key.length, row.slot, Number(row.conflict), sealedBytes);
+  }
+  return { upserts, deletes };
+}
+
+function counterBatch(before: Counters, after: Counters): Batch {
+  const batch = new Batch();
+  for (const name of COUNTERS)
+    if (after[name] !== before[name]) batch.add([sealWithoutBody([name, after[name]])], name, after[name]);
+  return batch;
+}
 
 function sealed(fields: readonly (number | string)[], body: Uint8Array): Uint8Array[] {
   return [sealOf(checksum(fields, body)), body];

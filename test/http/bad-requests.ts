@@ -126,15 +126,15 @@ export const BAD_REQUESTS: readonly Case[] = [
     gets: [415, "unsupported-type"],
   },
   { name: "a conflict id that is none", call: ["GET", "/v1/conflicts/abc"], gets: [400, "bad-conflict-id"] },
-  { name: "a conflict id of no record", call: ["GET", `/v1/conflicts/${"A".repeat(32)}`], gets: [404, "unknown"] },
+  { name: "a conflict id of no record", call: ["GET", `/v1/conflicts/c${"A".repeat(32)}`], gets: [404, "unknown"] },
   {
     name: "a resolution that says nothing",
-    call: ["POST", `/v1/conflicts/${"A".repeat(32)}/resolve`, { ...OPS, body: "{}" }],
+    call: ["POST", `/v1/conflicts/c${"A".repeat(32)}/resolve`, { ...OPS, body: "{}" }],
     gets: [400, "bad-resolve"],
   },
   {
     name: "a merge by policy, not built yet",
-    call: ["POST", `/v1/conflicts/${"A".repeat(32)}/resolve`, { ...OPS, body: '{"merge":"policy"}' }],
+    call: ["POST", `/v1/conflicts/c${"A".repeat(32)}/resolve`, { ...OPS, body: '{"merge":"policy"}' }],
     gets: [400, "bad-resolve"],
   },
   {

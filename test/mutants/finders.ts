@@ -9,7 +9,7 @@ import { lawTools, subjects } from "../property/law-subjects.ts";
 import { partitionLaws } from "../property/partition-laws.ts";
 import { ALL_BUT_TRACELESS, search } from "../property/partition-search.ts";
 import { writeLaws } from "../property/write-laws.ts";
-import type { Finder, LawGroup } from "./mutants.ts";
+import type { Finder, LawGroup } from "./mutant.ts";
 
 const GROUPS: readonly LawGroup[] = ["partition", "write", "map", "counter", "set", "register", "flag", "kernel"];
 

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { MODEL_NAMES, MUTANTS, NOT_EXPRESSIBLE } from "./mutants.ts";
+import { MODEL_NAMES, MUTANTS } from "./mutants.ts";
+import { NOT_EXPRESSIBLE } from "./of-the-rules.ts";
 import { MutantRunner } from "./runner.ts";
 
 // A share of the planted bugs, each looked for by who is expected to find it. All of them: npm run mutants.

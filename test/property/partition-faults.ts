@@ -6,7 +6,8 @@ import { present } from "../../src/kernel/assert.ts";
 import type { ActorId } from "../../src/kernel/ids.ts";
 import { nodeOfActor } from "../../src/kernel/ids.ts";
 import { leafOfKey, PartitionHost } from "./partition-host.ts";
-import type { StepOf, World, WorldNode } from "./partition-world.ts";
+import type { StepOf } from "./partition-steps.ts";
+import type { World, WorldNode } from "./partition-world.ts";
 
 // ---- processes and disks
 

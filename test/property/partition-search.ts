@@ -4,7 +4,9 @@ import type { Rng } from "../../src/kernel/rng.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
 import { settle } from "./partition-faults.ts";
 import type { Violation } from "./partition-oracle.ts";
-import type { Step, WorldOptions } from "./partition-world.ts";
+import type { Step } from "./partition-steps.ts";
+import { runStep } from "./partition-steps.ts";
+import type { WorldOptions } from "./partition-world.ts";
 import { World } from "./partition-world.ts";
 
 export const FAULTS = [
@@ -80,7 +82,7 @@ export function runSchedule(
 ): { violations: Violation[]; story: string[] } {
   const world = new World(options);
   try {
-    for (const step of steps) world.step(step);
+    for (const step of steps) runStep(world, step);
     settle(world);
     world.oracle.judge(world.nodes, world.owners);
     if (world.oracle.violations.length === 0 && world.inFlight.length > 0) {

@@ -1,6 +1,6 @@
-// A world around the rules: nodes with disks, links, clients, configurations, and a schedule of steps. A step is a kind
-// and three numbers; equal steps give equal runs, so a schedule shrinks by leaving steps out. After the executable model
-// (data.md), over crdt/. Faults and configurations are in partition-faults.ts, the truth in partition-oracle.ts.
+// A world around the rules: nodes with disks, links, clients and configurations. After the
+// executable model (data.md), over crdt/. Steps are in partition-steps.ts, faults and configurations in
+// partition-faults.ts, the truth in partition-oracle.ts.
 
 import type { Dot, DotKey, Entry, Op, Row, Seen, TravellingRow } from "../../crdt/index.ts";
 import { includes, joinAnswers, planWrite, VersionVector } from "../../crdt/index.ts";
@@ -9,7 +9,7 @@ import { assertNever, present } from "../../src/kernel/assert.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import type { ActorId } from "../../src/kernel/ids.ts";
 import { makeActorId, parseNodeId } from "../../src/kernel/ids.ts";
-import { faults, learnUpTo } from "./partition-faults.ts";
+import { learnUpTo } from "./partition-faults.ts";
 import type { Copy } from "./partition-host.ts";
 import { LEAVES, leafOfKey, PartitionHost } from "./partition-host.ts";
 import { Oracle } from "./partition-oracle.ts";
@@ -69,10 +69,6 @@ type Body =
 type Message = Body & { readonly from: number; readonly to: number; readonly config: number; readonly owner: boolean };
 type MessageOf<T extends Body["type"]> = Extract<Message, { type: T }>;
 
-/** One step: at `node`, with two numbers to draw by, and another node. */
-export type StepOf = (world: World, node: WorldNode, b: number, c: number, other: WorldNode) => void;
-export type Step = readonly [kind: string, a: number, b: number, c: number];
-
 export class World {
   readonly nodes: readonly WorldNode[];
   readonly oracle: Oracle = new Oracle();
@@ -110,11 +106,6 @@ export class World {
   newActor(name: string): ActorId {
     this.#runs += 1;
     return makeActorId(parseNodeId(name), this.#runs, this.#runs);
-  }
-
-  step([kind, a, b, c]: Step): void {
-    const node = this.node(a % this.nodes.length);
-    if (!node.gone) present(steps[kind], `a step ${kind}`)(this, node, b, c, this.other(node, b));
   }
 
   // ---- words
@@ -377,58 +368,3 @@ export class World {
     if (known.reaches(read.client.token)) this.answer(read.client, key, shown, known);
   }
 }
-
-const steps: Readonly<Record<string, StepOf>> = {
-  ...faults,
-  write: (world, node, b, c) => {
-    if (world.isOwner(node)) world.commit(node, world.key(b), world.drawOps(c), "blind", "writes");
-  },
-  guestWrite: (world, node, b, c) => {
-    if (!world.isOwner(node)) world.commit(node, world.key(b), world.drawOps(c), "blind", "as a guest writes");
-  },
-  /** A client writes at any owner what it saw elsewhere. */
-  context: (world, node, b, c) => {
-    const seen = world.client(c).seen.get(world.key(b)) ?? [];
-    if (world.isOwner(node) && seen.length > 0)
-      world.commit(node, world.key(b), world.drawOps(c), seen, "with context writes");
-  },
-  /** Asks owner after owner until a quorum has it. */
-  quorumWrite: (world, node, b, c) => {
-    const entry = world.isOwner(node)
-      ? world.commit(node, world.key(b), world.drawOps(c), "blind", "at quorum writes")
-      : null;
-    const owners = world.ownersSeenBy(node);
-    for (let i = 0; entry && i < owners.length && !world.oracle.quorum.has(entry); i++) {
-      const peer = world.node(present(owners[(i + c) % owners.length], "an owner"));
-      if (peer === node || !world.linked(node, peer)) continue;
-      world.exchange(peer, node);
-      world.exchange(node, peer);
-    }
-  },
-  /** A read at one owner, in a session: it answers when it knows what the client has seen. */
-  read: (world, node, b, c) => {
-    const [key, client, { state, damaged }] = [world.key(b), world.client(c), node.disk];
-    if (!world.isOwner(node) || damaged.has(leafOfKey(key)) || !state.vector.reaches(client.token)) return;
-    world.answer(client, key, node.disk.row(key).cells, state.vector);
-  },
-  quorumRead: (world, node, b, c) => world.quorumRead(node, b, c),
-  push: (world, node, _, c, to) => {
-    const entries = node.disk.log.filter((e) => e.actor === node.actor).slice(-1 - (c % 3));
-    if (entries.length > 0 && world.linked(node, to)) world.send(node, to, { type: "entries", entries });
-  },
-  ask: (world, node, _b, _c, to) => world.ask(node, to),
-  digest: (world, node, _b, _c, to) => world.digest(node, to),
-  exchange: (world, node, _, c, to) => world.exchange(node, to, c % 3 === 0),
-  /** A copy is made now; it may arrive after anything. */
-  fetchCopy: (world, node, _b, _c, to) => {
-    if (world.linked(node, to)) world.sendCopy(to, node);
-  },
-  deliver: (world, _n, _b, c) => {
-    const i = c % Math.max(1, world.inFlight.length);
-    const message = world.inFlight[i];
-    const from = message && world.node(message.from);
-    if (!message || !from || !(from.gone || world.linked(from, world.node(message.to)))) return;
-    world.inFlight.splice(i, 1);
-    world.receive(message);
-  },
-};

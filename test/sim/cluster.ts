@@ -8,7 +8,7 @@ import { startNode } from "../../src/node.ts";
 import type { Replica } from "../../src/replication/replica.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
 import type { Commit, Store } from "../../src/storage/store.ts";
-import type { Disk } from "../../src/world/world.ts";
+import type { Disk, Log } from "../../src/world/world.ts";
 import { configOf } from "../replication/cluster.ts";
 import type { ClientResponse, PlainRequest } from "./http.ts";
 import type { Death } from "./life.ts";
@@ -34,6 +34,15 @@ export interface SimClusterOptions {
   readonly nodes?: readonly NodeSpec[];
   readonly config?: (config: Config, name: string) => Config;
   readonly observer?: DiskObserver;
+  /** Hears every log line. */
+  readonly onLog?: (line: LogLine) => void;
+}
+
+export interface LogLine {
+  readonly node: string;
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly event: string;
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 export const THREE_REGIONS: readonly NodeSpec[] = ["eu", "us", "ap"].map((name) => ({ name, region: name }));
@@ -115,7 +124,7 @@ export class SimCluster {
     member.node = node;
     member.running = null;
     member.failure = null;
-    const world = { ...node.world, disk: this.#observed(node) };
+    const world = { ...node.world, disk: this.#observed(node), log: this.#heard(node) };
     startNode(more(this.config(name)), world).then(
       (running) => {
         if (!node.alive) return;
@@ -136,6 +145,11 @@ export class SimCluster {
     member.running = null;
     member.failure = reason;
     this.onNodeFailed(member.spec.name, reason);
+  }
+
+  #heard(node: SimNode): Log {
+    const { onLog } = this.#options;
+    return onLog ? heardLog(node.world.log, (line) => onLog({ ...line, node: node.name })) : node.world.log;
   }
 
   #observed(node: SimNode): Disk {
@@ -269,4 +283,20 @@ function observeCommits(store: Store, observer: DiskObserver, node: string): Sto
     observer.committed(node, changes);
   };
   return store;
+}
+
+function heardLog(log: Log, hear: (line: Omit<LogLine, "node">) => void): Log {
+  const at =
+    (level: LogLine["level"]): Log["info"] =>
+    (event, fields = {}) => {
+      hear({ level, event, fields });
+      log[level](event, fields);
+    };
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    child: (fields) => heardLog(log.child(fields), hear),
+  };
 }

@@ -67,7 +67,7 @@ export function drawPlan(options: PlanOptions): Plan {
     busyMs,
     faults: new Map(chosen.map((fault) => [fault, busyMs / (1 + rng.below(8))])),
     syncIntervalMs: 1_000 * 2 ** rng.below(3),
-    historyMs: rng.below(2) === 0 ? LONG_HISTORY_MS : 1_000 + rng.below(7_000),
+    historyMs: rng.below(5) < 3 ? LONG_HISTORY_MS : 2_000 + rng.below(8_000),
     queuedWrites: rng.below(4) === 0 ? 3 : 1_000,
     cacheBytes: rng.below(3) === 0 ? 1 : 2 ** 20,
   };

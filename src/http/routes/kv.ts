@@ -10,7 +10,7 @@ export const KV = "/v1/kv";
 export const OPS = "/v1/ops";
 
 /** Everything under `/v1/kv`: one entry, cut from the raw path, because keys may hold what routers decode or split. */
-export async function kv(api: Api, call: Call): Promise<Response> {
+export function kv(api: Api, call: Call): Promise<Response> {
   const { bucket, key, query } = targetOf(call, KV);
   if (bucket === null) {
     if (call.method === "GET" || call.method === "HEAD") return listBuckets(api, call, query);

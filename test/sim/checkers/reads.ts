@@ -1,3 +1,4 @@
+import { dotKey, parseDotKey } from "../../../crdt/index.ts";
 import type { RowState } from "./disk-state.ts";
 import type { History, Seen, Violations } from "./history.ts";
 import { keyId } from "./history.ts";
@@ -15,13 +16,11 @@ export function checkReads(history: History, ledger: Ledger, violations: Violati
     if (reply.dots && !stateShown(reply, ledger))
       violations.add("reads are durable", `${what}: showed ${[...reply.dots]}`);
     if (!reply.dots || !reply.session) continue;
-    for (const write of ledger.byKey.get(keyId(reply.key)) ?? []) {
-      const vector = reply.session.find(({ partition }) => partition === write.partition)?.vector;
-      const { actor } = write.entry;
-      for (const dot of reply.dots)
-        if (dot.startsWith(`${actor}:`) && (vector?.seq(actor) ?? 0) < Number(dot.slice(actor.length + 1)))
-          violations.add("session", `${what}: its token does not cover ${dot}`);
-    }
+    const [any] = ledger.byKey.get(keyId(reply.key)) ?? [];
+    const vector = reply.session.find(({ partition }) => partition === any?.partition)?.vector;
+    for (const dot of [...reply.dots].map(parseDotKey))
+      if (!vector?.covers(dot))
+        violations.add("session", `${what}: its token does not cover ${dotKey(dot)}, which it showed`);
   }
 }
 

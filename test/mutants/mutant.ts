@@ -1,0 +1,29 @@
+// What a planted bug is: a small patch, and who is expected to find it.
+
+import type { Fault } from "../property/partition-search.ts";
+
+/** Which laws, by the name of their group. */
+export type LawGroup = "register" | "counter" | "flag" | "set" | "map" | "kernel" | "partition" | "write";
+
+export type Finder =
+  | { readonly laws: LawGroup }
+  /** The search over schedules, with these faults (default: all but traceless). */
+  | { readonly world: readonly Fault[] | "all"; readonly nodes?: number };
+
+export interface Mutant {
+  readonly name: string;
+  /** Each `find` stands exactly once in its file. */
+  readonly patches: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
+  /** Who is expected to find it; the others are asked afterwards. */
+  readonly finder: Finder;
+}
+
+type Patch = readonly [find: string, replace: string];
+
+export function inFile(file: string): (name: string, finder: Finder, ...patches: Patch[]) => Mutant {
+  return (name, finder, ...patches) => ({
+    name,
+    finder,
+    patches: patches.map(([find, replace]) => ({ file, find, replace })),
+  });
+}

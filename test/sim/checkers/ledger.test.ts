@@ -1,0 +1,187 @@
+import { describe, expect, it } from "vitest";
+import type { Entry } from "../../../crdt/index.ts";
+import { encodeEntry } from "../../../crdt/index.ts";
+import { utf8 } from "../../../src/kernel/bytes.ts";
+import { commitOf } from "../../../src/storage/store.ts";
+import { assign, FakeNode, removeAll, Scene } from "./fake-node.ts";
+
+interface Pair {
+  readonly scene: Scene;
+  readonly eu: FakeNode;
+  readonly us: FakeNode;
+}
+
+function pair(): Pair {
+  const scene = new Scene();
+  return { scene, eu: new FakeNode(scene, "eu"), us: new FakeNode(scene, "us") };
+}
+
+/** Both hold `first`; then a concurrent write on each side, and all is level. */
+async function conflict({ eu, us }: Pair): Promise<[Entry, Entry, Entry]> {
+  const first = await eu.write([assign("first")], "1");
+  await us.receive(first);
+  const [left, right] = [await eu.write([assign("left")], "2"), await us.write([assign("right")], "3")];
+  await eu.receive(right);
+  await us.receive(left);
+  return [first, left, right];
+}
+
+describe("the ledger", () => {
+  it("finds nothing wrong with honest nodes: writes, conflicts, deletes, copies, cuts and rollbacks", async () => {
+    const all = pair();
+    const { scene, eu, us } = all;
+    await conflict(all);
+    const old = us.image();
+    const settled = await eu.write([assign("settled")], "4");
+    await us.receive(settled);
+    await us.receive(await eu.write([removeAll], "5"));
+    await eu.cut();
+    await us.cut();
+    await new FakeNode(scene, "ap").adopt(eu);
+    scene.ledger.restored("us", us.image(), old);
+    scene.ledger.opened("us", old);
+    expect(scene.violations.list).toEqual([]);
+    expect([...scene.ledger.written.values()].some(({ lost }) => lost)).toBe(false);
+  });
+
+  it("excuses what had its last copy on a disk that went back, and nothing else", async () => {
+    const { scene, eu, us } = pair();
+    const old = eu.image();
+    await us.receive(await eu.write([assign("known")], "known"));
+    await eu.write([assign("alone")], "alone");
+    scene.ledger.restored("eu", eu.image(), old);
+    const lost = (tag: string): boolean | undefined => scene.ledger.byTag.get(tag)?.[0]?.lost;
+    expect([lost("known"), lost("alone")]).toEqual([false, true]);
+  });
+});
+
+describe("the ledger rejects", () => {
+  const cases: Record<string, { readonly invariant: string; readonly run: (all: Pair) => Promise<void> }> = {
+    "an entry applied over a gap": {
+      invariant: "contiguous",
+      run: async ({ eu, us }) => {
+        await eu.write([assign("1")], "1");
+        await us.receive(await eu.write([assign("2")], "2"));
+      },
+    },
+    "a vector that rises without entries": {
+      invariant: "contiguous",
+      run: async ({ eu, us }) => {
+        await eu.write([assign("1")], "1");
+        await us.commit(commitOf({ vectors: [{ partition: 0, actor: eu.actor, seq: 1 }] }));
+      },
+    },
+    "a copy whose rows are not those of its vector": {
+      invariant: "rows are exact",
+      run: async ({ eu, us }) => {
+        await eu.write([assign("1")], "1");
+        await us.adopt(eu, { commit: (commit) => ({ ...commit, rows: [] }) });
+      },
+    },
+    "an entry without its vector": {
+      invariant: "one transaction",
+      run: async ({ eu }) => {
+        await eu.write([assign("1")], "1", { commit: (commit) => ({ ...commit, vectors: [] }) });
+      },
+    },
+    "a vector that falls": {
+      invariant: "monotone",
+      run: async ({ eu }) => {
+        await eu.write([assign("1")], "1");
+        await eu.commit(commitOf({ vectors: [{ partition: 0, actor: eu.actor, seq: 0 }] }));
+      },
+    },
+    "a value that was removed and stays": {
+      invariant: "rows are exact",
+      run: async ({ eu }) => {
+        await eu.write([assign("1")], "1");
+        await eu.write([removeAll], "2", { row: (_, before) => before });
+      },
+    },
+    "a value that is lost": {
+      invariant: "rows are exact",
+      run: async ({ eu }) => {
+        await eu.write([assign("1")], "1", { row: () => ({ cells: new Map(), stubs: new Map() }) });
+      },
+    },
+    "a removed dot without its stub": {
+      invariant: "stubs are exact",
+      run: async ({ eu, us, scene }) => {
+        const ap = new FakeNode(scene, "ap");
+        await us.receive(await eu.write([assign("1")], "1"));
+        await ap.receive(await us.write([assign("2")], "2"), { row: (row) => ({ ...row, stubs: new Map() }) });
+      },
+    },
+    "an entry that its author never had": {
+      invariant: "durable before visible",
+      run: async ({ eu, us }) => {
+        let unsaid: Entry | undefined;
+        await eu.write([assign("1")], "1", {
+          entry: (entry) => {
+            unsaid = entry;
+            return entry;
+          },
+          commit: () => commitOf({}),
+        });
+        if (unsaid) await us.receive(unsaid);
+      },
+    },
+    "a dot with two values": {
+      invariant: "one dot, one value",
+      run: async ({ eu, us }) => {
+        const entry = await eu.write([assign("1")], "1");
+        const other = await new FakeNode(new Scene(), "eu").write([assign("2")], "2");
+        expect(encodeEntry(other)).not.toEqual(encodeEntry(entry));
+        await us.receive(other);
+      },
+    },
+    "a disk that forgot": {
+      invariant: "durable",
+      run: async ({ eu, scene }) => {
+        const old = eu.image();
+        await eu.write([assign("1")], "1");
+        scene.ledger.opened("eu", old);
+      },
+    },
+    "a log that is cut before anybody else has it": {
+      invariant: "log cut too early",
+      run: async ({ eu }) => {
+        await eu.write([assign("1")], "1");
+        await eu.cut();
+      },
+    },
+    "a log that is cut while a removed dot is still to come": {
+      invariant: "log cut too early",
+      run: async ({ eu, us, scene }) => {
+        const ap = new FakeNode(scene, "ap");
+        await us.receive(await eu.write([assign("1")], "1"));
+        await ap.receive(await us.write([assign("2")], "2"));
+        await ap.cut();
+      },
+    },
+    "a log that is cut above its floor": {
+      invariant: "log cut too early",
+      run: async ({ eu, us }) => {
+        await us.receive(await eu.write([assign("1")], "1"));
+        await eu.cut({ commit: (commit) => ({ ...commit, floors: [] }) });
+      },
+    },
+    "a concurrent value that goes without a record": {
+      invariant: "journal is complete",
+      run: async (all) => {
+        await conflict(all);
+        const empty = utf8(JSON.stringify({ lost: [] }));
+        await all.eu.write([assign("settled")], "4", {
+          commit: (commit) => ({ ...commit, journal: commit.journal.map((record) => ({ ...record, body: empty })) }),
+        });
+      },
+    },
+  };
+
+  for (const [what, { invariant, run }] of Object.entries(cases))
+    it(what, async () => {
+      const all = pair();
+      await run(all);
+      expect(all.scene.broken).toContain(invariant);
+    });
+});
