@@ -54,6 +54,9 @@ export interface Received {
 // fsync more often (architecture.md, Storage: ~200 keep commits at 4 ms; entries here are several rows' work).
 const BATCH_ITEMS = 400;
 const SUMS_SAVE_CHANGES = 20_000;
+/** New rows of a commit this large come from an import or a catch-up, and few of them are read soon: they would push out
+ *  what is in use, and a quarter of an import's time was spent on moving them through the heap. */
+const BULK_ROWS = 128;
 
 /** The one writer of a node: takes jobs in order, forms batches while a commit runs, reads the rows they touch, applies
  *  them, commits everything in one transaction and only then shows it to anyone (I1, I7). */
@@ -72,6 +75,7 @@ export class Pipeline {
   /** Counts commits: a row read at one number may go into the cache only if no later commit touched it. */
   #reading = new Map<string, symbol>();
   #queuedWrites = 0;
+  #publishing: { readonly rows: ReadonlySet<string>; readonly done: Promise<void> } | null = null;
   readonly #unsavedDamage: Commit["damaged"][number][] = [];
 
   constructor(options: PipelineOptions) {
@@ -316,8 +320,12 @@ export class Pipeline {
     const changed = batch.changedRows();
     const nothing = parts.log.length === 0 && parts.rows.length === 0 && parts.vectors.length === 0;
     const damaged = [...this.#unsavedDamage.splice(0), ...(more.damaged ?? [])];
+    const published = this.#beginPublishing(changed);
     if (!nothing || damaged.length > 0 || Object.keys(more).length > 0)
-      await store.commit(commitOf({ ...parts, ...more, damaged }));
+      await store.commit(commitOf({ ...parts, ...more, damaged })).catch((error: unknown) => {
+        published();
+        throw error;
+      });
     this.#hlc = batch.hlc;
     for (const [id, state] of batch.states) this.partition(id).state = state;
     for (const record of parts.log) {
@@ -330,10 +338,30 @@ export class Pipeline {
       );
     }
     this.tail.append(parts.log);
-    for (const working of changed) this.#remember(working);
+    const isBulk = changed.length >= BULK_ROWS;
+    for (const working of changed) this.#remember(working, isBulk);
+    published();
     if (!nothing) this.#options.onCommit({ log: parts.log, rows: changed, partitions: [...batch.states.keys()] });
     const due = partitions.filter(({ sums }) => sums.changedSinceSave > SUMS_SAVE_CHANGES);
     if (due.length > 0) await store.commit(commitOf({ sums: this.sumsToSave(due) }));
+  }
+
+  /** The store shows rows of a commit a little before it says that they are durable. Returns what ends that time. */
+  #beginPublishing(changed: readonly WorkingRow[]): () => void {
+    let published: () => void = () => {};
+    const done = new Promise<void>((resolve) => {
+      published = resolve;
+    });
+    this.#publishing = { rows: new Set(changed.map(rowId)), done };
+    return () => {
+      this.#publishing = null;
+      published();
+    };
+  }
+
+  /** Resolves when a row that the store may show already is published, and the vectors with it. */
+  async published(key: RowKey): Promise<void> {
+    if (this.#publishing?.rows.has(rowId(key))) await this.#publishing.done;
   }
 
   /** A leaf was marked damaged in memory; the next commit says so on disk, before rows that were built on it. */
@@ -350,10 +378,11 @@ export class Pipeline {
     });
   }
 
-  #remember(working: WorkingRow): void {
+  #remember(working: WorkingRow, isBulk: boolean): void {
     const id = rowId(working);
     this.#reading.delete(id);
-    this.cache.putCommitted(id, working);
+    if (isBulk && working.beforeBytes === 0) this.cache.delete(id);
+    else this.cache.putCommitted(id, working);
   }
 
   /** A row that is in memory, as of the last commit. */
@@ -369,6 +398,7 @@ export class Pipeline {
     const token = this.#reading.get(id) ?? Symbol(id);
     this.#reading.set(id, token);
     const [read] = await this.#options.store.readRows([key]);
+    await this.published(key);
     if (read && read.body === null) {
       this.#reading.delete(id);
       return null;

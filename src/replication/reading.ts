@@ -121,6 +121,7 @@ export class Reading {
     const { bucket, key } = read;
     if (read.body === null) return { bucket, key, ...(await this.read({ bucket, key })) };
     const { partition, keyHash } = this.#o.pipeline.place(read);
+    await this.#o.pipeline.published(read);
     const vector = this.#o.pipeline.partition(partition).state.vector;
     return {
       bucket,

@@ -31,6 +31,10 @@ export class RowCache {
     this.#rows.set(id, cached, cached.bytes * 3 + ROW_OVERHEAD_BYTES);
   }
 
+  delete(id: string): void {
+    this.#rows.delete(id);
+  }
+
   /** What a batch made of a row, once it is durable. An empty row is not stored, so there is nothing to hold. */
   putCommitted(id: string, working: WorkingRow): void {
     if (!working.encoded) {

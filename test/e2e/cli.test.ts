@@ -77,7 +77,7 @@ describe("exit codes", () => {
     ["a missing argument is 2", ["kv", "get", "demo"], 2, "missing required argument 'key'"],
     ["a number that is none is 2", ["kv", "incr", "demo", "n", "many"], 2, "a whole number"],
     ["nobody at the address is 5", ["status", "--node", "http://127.0.0.1:9"], 5, "cannot reach"],
-    ["a conflict that is none is 3", ["conflicts", "show", "A".repeat(32)], 3, "404"],
+    ["a conflict that is none is 3", ["conflicts", "show", `c${"A".repeat(32)}`], 3, "404"],
     ["settling without saying how is 2", ["conflicts", "resolve", "x"], 2, "--choose DOT"],
     ["a tour outside of a dev cluster is 1", ["tour"], 1, "starling dev"],
   ])("%s", (_claim, args, code, text) => {
