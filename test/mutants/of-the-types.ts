@@ -50,7 +50,7 @@ export const ofTheKernel: readonly Mutant[] = [
   ]),
   codec("unused-actors-accepted", BY_KERNEL, ["usedActors !== actors.length || ", ""]),
   codec("unused-stamps-accepted", BY_KERNEL, ["usedStamps !== stamps.length || ", ""]),
-  codec("double-stamps-accepted", BY_KERNEL, [" || texts.size !== stamps.length", ""]),
+  codec("double-stamps-accepted", BY_KERNEL, [" || hasTwins", ""]),
   codec("stamps-in-any-order-accepted", BY_KERNEL, [" || stampIndex > usedStamps", ""]),
   codec("live-and-removed-accepted", BY_KERNEL, ["if (row.cells.has(key)) throw", "if (!key) throw"]),
   codec("trailing-bytes-accepted", BY_KERNEL, ["  input.end();\n", ""]),
@@ -81,7 +81,7 @@ export const ofTheKernel: readonly Mutant[] = [
   entries("dots-numbered-from-zero", BY_MAP, ["seq: entry.first + i }", "seq: entry.first + i - 1 }"]),
   digests("digest-without-key", BY_KERNEL, [".u8(domain).raw(keyHash)", ".u8(domain)"]),
   digests("digest-without-carry", BY_KERNEL, ["carry = total > 0xffffffff ? 1 : 0;", "carry = total < 0 ? 1 : 0;"]),
-  digests("difference-turned", BY_KERNEL, ["  addDigest(sum, 0, ONE);\n", ""]),
+  digests("difference-turned", BY_KERNEL, ["borrow = difference < 0 ? 1 : 0;", "borrow = 0;"]),
   digests("stubs-sum-as-live", BY_KERNEL, ["keyHash, 2, [...row.stubs", "keyHash, 1, [...row.stubs"]),
   digests("leaf-of-low-bits", BY_KERNEL, [
     "(slot >>> (32 - layout.partitionBits - layout.leafBits))",
