@@ -12,6 +12,7 @@ import type { BatchContext, Place, WorkingRow } from "./batch.ts";
 import { Batch, placeOf } from "./batch.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
+import { Publishing } from "./publishing.ts";
 import { type CachedRow, RowCache } from "./row-cache.ts";
 
 export interface PipelineOptions extends BatchContext {
@@ -55,7 +56,7 @@ export interface Received {
 const BATCH_ITEMS = 400;
 const SUMS_SAVE_CHANGES = 20_000;
 /** New rows of a commit this large come from an import or a catch-up, and few of them are read soon: they would push out
- *  what is in use, and a quarter of an import's time was spent on moving them through the heap. */
+ *  what is in use, and the collector would carry them along. */
 const BULK_ROWS = 128;
 
 /** The one writer of a node: takes jobs in order, forms batches while a commit runs, reads the rows they touch, applies
@@ -75,7 +76,7 @@ export class Pipeline {
   /** Counts commits: a row read at one number may go into the cache only if no later commit touched it. */
   #reading = new Map<string, symbol>();
   #queuedWrites = 0;
-  #publishing: { readonly rows: ReadonlySet<string>; readonly done: Promise<void> } | null = null;
+  readonly publishing = new Publishing();
   readonly #unsavedDamage: Commit["damaged"][number][] = [];
 
   constructor(options: PipelineOptions) {
@@ -163,6 +164,7 @@ export class Pipeline {
 
   #fail(reason: string): void {
     this.#failed = reason;
+    this.publishing.end();
     for (const job of this.#jobs.splice(0)) this.#reject(job, new Unavailable("storage-failed", reason));
     this.#options.onFailure(reason);
   }
@@ -320,12 +322,9 @@ export class Pipeline {
     const changed = batch.changedRows();
     const nothing = parts.log.length === 0 && parts.rows.length === 0 && parts.vectors.length === 0;
     const damaged = [...this.#unsavedDamage.splice(0), ...(more.damaged ?? [])];
-    const published = this.#beginPublishing(changed);
+    this.publishing.begin(changed.map(rowId));
     if (!nothing || damaged.length > 0 || Object.keys(more).length > 0)
-      await store.commit(commitOf({ ...parts, ...more, damaged })).catch((error: unknown) => {
-        published();
-        throw error;
-      });
+      await store.commit(commitOf({ ...parts, ...more, damaged }));
     this.#hlc = batch.hlc;
     for (const [id, state] of batch.states) this.partition(id).state = state;
     for (const record of parts.log) {
@@ -340,28 +339,10 @@ export class Pipeline {
     this.tail.append(parts.log);
     const isBulk = changed.length >= BULK_ROWS;
     for (const working of changed) this.#remember(working, isBulk);
-    published();
+    this.publishing.end();
     if (!nothing) this.#options.onCommit({ log: parts.log, rows: changed, partitions: [...batch.states.keys()] });
     const due = partitions.filter(({ sums }) => sums.changedSinceSave > SUMS_SAVE_CHANGES);
     if (due.length > 0) await store.commit(commitOf({ sums: this.sumsToSave(due) }));
-  }
-
-  /** The store shows rows of a commit a little before it says that they are durable. Returns what ends that time. */
-  #beginPublishing(changed: readonly WorkingRow[]): () => void {
-    let published: () => void = () => {};
-    const done = new Promise<void>((resolve) => {
-      published = resolve;
-    });
-    this.#publishing = { rows: new Set(changed.map(rowId)), done };
-    return () => {
-      this.#publishing = null;
-      published();
-    };
-  }
-
-  /** Resolves when a row that the store may show already is published, and the vectors with it. */
-  async published(key: RowKey): Promise<void> {
-    if (this.#publishing?.rows.has(rowId(key))) await this.#publishing.done;
   }
 
   /** A leaf was marked damaged in memory; the next commit says so on disk, before rows that were built on it. */
@@ -398,7 +379,7 @@ export class Pipeline {
     const token = this.#reading.get(id) ?? Symbol(id);
     this.#reading.set(id, token);
     const [read] = await this.#options.store.readRows([key]);
-    await this.published(key);
+    await this.publishing.settled(id);
     if (read && read.body === null) {
       this.#reading.delete(id);
       return null;

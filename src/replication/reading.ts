@@ -1,3 +1,4 @@
+import type { Row } from "../../crdt/index.ts";
 import { decodeEntry, decodeRow, hashKey, slotOf, VersionVector } from "../../crdt/index.ts";
 import { equalBytes } from "../kernel/bytes.ts";
 import { nodeOfActor } from "../kernel/ids.ts";
@@ -9,6 +10,7 @@ import { Unavailable } from "./api.ts";
 import type { BatchContext } from "./batch.ts";
 import type { OutgoingPeer } from "./peer/outgoing.ts";
 import type { Pipeline } from "./pipeline.ts";
+import { rowId } from "./pipeline.ts";
 import type { Repair } from "./repair.ts";
 
 export interface ReadingOptions extends BatchContext {
@@ -39,7 +41,8 @@ export class Reading {
   peek(key: RowKey): ReadResult | undefined {
     const cached = this.#o.pipeline.cached(key);
     if (!cached) return undefined;
-    const { keyHash, partition } = cached.place;
+    const { keyHash, partition, leaf } = cached.place;
+    if (this.#isDamaged(partition, leaf)) return undefined;
     const { vector } = this.#o.pipeline.partition(partition).state;
     return { row: cached.row, keyHash, partition, contextVector: vector, sessionVector: vector };
   }
@@ -48,10 +51,12 @@ export class Reading {
     checkKey(key.bucket, key.key, this.#o.limits);
     const { partition, keyHash, leaf } = this.#o.pipeline.place(key);
     const contextVector = this.#o.pipeline.partition(partition).state.vector;
-    let row = await this.#o.pipeline.read(key);
+    const readSound = async (): Promise<Row | null> =>
+      this.#isDamaged(partition, leaf) ? null : this.#o.pipeline.read(key);
+    let row = await readSound();
     if (row === null) {
       await this.#healForRead(partition, leaf);
-      row = await this.#o.pipeline.read(key);
+      row = await readSound();
     }
     if (row === null)
       throw new Unavailable(
@@ -67,16 +72,20 @@ export class Reading {
     };
   }
 
+  /** Rows of a damaged leaf answer nobody, sound ones either: entries that came since were applied to what was left. */
+  #isDamaged(partition: number, leaf: number): boolean {
+    return this.#o.pipeline.partition(partition).damaged.has(leaf);
+  }
+
   /** A bad checksum damages the whole leaf; it heals from a peer at once (data.md, SQLite). */
   async #healForRead(partition: number, leaf: number): Promise<void> {
-    if (!this.#o.pipeline.partition(partition).damaged.has(leaf)) this.#o.repair.quarantine(partition, leaf);
+    if (!this.#isDamaged(partition, leaf)) this.#o.repair.quarantine(partition, leaf);
     const { timers, clock } = this.#o.world;
     const untilMs = clock.monotonicMs() + HEAL_TIMEOUT_MS;
     // Peers may be connecting just now, or be ahead of us by entries that are under way: ask again for a while.
-    while (this.#o.pipeline.partition(partition).damaged.has(leaf) && clock.monotonicMs() < untilMs) {
+    while (this.#isDamaged(partition, leaf) && clock.monotonicMs() < untilMs) {
       await this.heal(partition, [leaf]);
-      if (this.#o.pipeline.partition(partition).damaged.has(leaf))
-        await new Promise<void>((resolve) => timers.after(HEAL_RETRY_MS, resolve));
+      if (this.#isDamaged(partition, leaf)) await new Promise<void>((resolve) => timers.after(HEAL_RETRY_MS, resolve));
     }
   }
 
@@ -119,9 +128,10 @@ export class Reading {
 
   async #resolve(read: RowRead): Promise<RowKey & ReadResult> {
     const { bucket, key } = read;
-    if (read.body === null) return { bucket, key, ...(await this.read({ bucket, key })) };
-    const { partition, keyHash } = this.#o.pipeline.place(read);
-    await this.#o.pipeline.published(read);
+    const { partition, keyHash, leaf } = this.#o.pipeline.place(read);
+    if (read.body === null || this.#isDamaged(partition, leaf))
+      return { bucket, key, ...(await this.read({ bucket, key })) };
+    await this.#o.pipeline.publishing.settled(rowId(read));
     const vector = this.#o.pipeline.partition(partition).state.vector;
     return {
       bucket,

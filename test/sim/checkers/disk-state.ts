@@ -8,6 +8,8 @@ import type { KeyId } from "./history.ts";
 export interface Written {
   readonly name: string;
   readonly partition: number;
+  /** Of its key within the partition. */
+  readonly leaf: number;
   readonly key: RowKey;
   readonly entry: Entry;
   readonly body: Uint8Array;
@@ -42,6 +44,8 @@ export interface DiskState {
   floors: Vectors;
   readonly applied: Set<Written>;
   readonly rows: Map<KeyId, Row>;
+  /** Keys in damaged leaves, known to the node or not: until they are healed, only what it answers is judged. */
+  readonly damaged: Set<KeyId>;
   /** Log position → what stands there. */
   readonly positions: Map<number, Written>;
   lastPos: number;
@@ -56,6 +60,7 @@ export function newDisk(): DiskState {
     floors: new Map(),
     applied: new Set(),
     rows: new Map(),
+    damaged: new Set(),
     positions: new Map(),
     lastPos: 0,
     journalSeqs: new Set(),
