@@ -1,12 +1,7 @@
 // What is known not to be tidy, and why. An entry that is no longer needed fails, so that the lists only say what is true.
 
 /** Files over 400 lines, with the number of lines they may have. */
-export const LONG_FILES: Readonly<Record<string, { readonly linesMax: number; readonly why: string }>> = {
-  "src/replication/pipeline.ts": {
-    linesMax: 430,
-    why: "to be split: what is published after a commit (sums, cache, tail) from the queue of jobs",
-  },
-};
+export const LONG_FILES: Readonly<Record<string, { readonly linesMax: number; readonly why: string }>> = {};
 
 /** Files in which a function of more than 70 lines was let through, and why. None. */
 export const LONG_FUNCTIONS: Readonly<Record<string, string>> = {};
