@@ -50,6 +50,8 @@ export interface DiskState {
   readonly positions: Map<number, Written>;
   lastPos: number;
   journalSeqs: Set<number>;
+  /** peer and partition → the vector that it was last said to have. */
+  readonly acks: Map<string, Uint8Array>;
   isCommitting: boolean;
   readonly states: Map<KeyId, RowState[]>;
 }
@@ -64,6 +66,7 @@ export function newDisk(): DiskState {
     positions: new Map(),
     lastPos: 0,
     journalSeqs: new Set(),
+    acks: new Map(),
     isCommitting: false,
     states: new Map(),
   };

@@ -1,5 +1,13 @@
-import type { VersionVector } from "../../../crdt/index.ts";
-import { addedCells, decodeEntry, decodeRow, dotKey, EMPTY_ROW, lastSeq, leafOf } from "../../../crdt/index.ts";
+import {
+  addedCells,
+  decodeEntry,
+  decodeRow,
+  dotKey,
+  EMPTY_ROW,
+  lastSeq,
+  leafOf,
+  VersionVector,
+} from "../../../crdt/index.ts";
 import { equalBytes } from "../../../src/kernel/bytes.ts";
 import { nodeOfActor } from "../../../src/kernel/ids.ts";
 import { LAYOUT } from "../../../src/replication/replica.ts";
@@ -79,6 +87,7 @@ export class Ledger implements DiskObserver {
     for (const [id, [write]] of this.byKey) if (write && copied.has(write.partition)) changed.add(id);
     for (const id of changed) this.#checkRow(node, disk, id);
     this.#checkCut(node, disk, commit);
+    this.#checkAcks(node, disk, commit);
     for (const { seq } of commit.journal) disk.journalSeqs.add(seq);
   }
 
@@ -221,6 +230,24 @@ export class Ledger implements DiskObserver {
     for (const write of this.written.values())
       if (copied.has(write.partition) && isCovered(disk.vectors, write)) this.#noteApplied(node, disk, write);
     return copied;
+  }
+
+  /** What a node counts as acknowledged by a peer, that peer must have had: logs are cut by it. */
+  #checkAcks(node: string, disk: DiskState, { acks }: Commit): void {
+    for (const { peer, partition, vector } of acks) {
+      const at = `${peer} ${partition}`;
+      const known = disk.acks.get(at);
+      if (vector === null || vector.length <= 1 || (known && equalBytes(known, vector))) continue;
+      disk.acks.set(at, vector);
+      const acknowledged = VersionVector.decode(vector);
+      for (const write of this.written.values())
+        if (
+          write.partition === partition &&
+          acknowledged.seq(write.entry.actor) >= lastSeq(write.entry) &&
+          !write.everAt.has(peer)
+        )
+          this.#violations.add("acknowledgements are true", `${node} thinks that ${peer} has ${write.name}`);
+    }
   }
 
   /** I6: an entry is cut only when another owner has held it, and no stub needs it. */
