@@ -18,7 +18,6 @@ export const FAULTS = [
   "stall",
   "rollback",
   "fsync",
-  "damage",
   "clock",
 ] as const;
 export type Fault = (typeof FAULTS)[number];
