@@ -166,6 +166,7 @@ function copyThenLog(play: Play, rng: Rng, { show }: LawTools): void {
       same(mine.state.floor.seq(actor), seq > vector.seq(actor) ? seq : floor.seq(actor), "the floor after a copy");
     }
     assert(mine.state.vector.reaches(vector), "a copy lowers no vector");
+    for (const dot of mine.state.awaited.values()) assert(!mine.state.vector.covers(dot), "what came isn't awaited");
     for (const cell of mine.row("k").cells.values())
       assert(mine.state.vector.covers(cell.dot), "a live dot is covered (I8)");
   }

@@ -47,6 +47,11 @@ export function placeOf(sha256: Sha256, salt: Uint8Array, layout: Layout, { buck
   return { bucket, key, keyHash, slot, partition: partitionOf(slot, layout), leaf: leafOf(slot, layout) };
 }
 
+/** A row's place in maps: buckets hold no NUL, so this is one to one. */
+export function rowId({ bucket, key }: RowKey): string {
+  return `${bucket}\0${key}`;
+}
+
 /** What a row's sums count of it. The same object twice when it has no stubs. */
 export interface RowDigests {
   readonly digest: Digest;

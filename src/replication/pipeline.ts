@@ -9,7 +9,7 @@ import type { World } from "../world/world.ts";
 import type { WriteRequest } from "./api.ts";
 import { Unavailable } from "./api.ts";
 import type { BatchContext, Place, WorkingRow } from "./batch.ts";
-import { Batch, placeOf } from "./batch.ts";
+import { Batch, placeOf, rowId } from "./batch.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
 import { Publishing } from "./publishing.ts";
@@ -163,10 +163,15 @@ export class Pipeline {
   }
 
   #fail(reason: string): void {
+    this.refuse(reason);
+    this.#options.onFailure(reason);
+  }
+
+  /** Takes no more jobs, those that wait included. */
+  refuse(reason: string): void {
     this.#failed = reason;
     this.publishing.end();
     for (const job of this.#jobs.splice(0)) this.#reject(job, new Unavailable("storage-failed", reason));
-    this.#options.onFailure(reason);
   }
 
   #reject(job: Job, error: Error): void {
@@ -391,9 +396,4 @@ export class Pipeline {
     }
     return row;
   }
-}
-
-/** A row's place in maps: buckets hold no NUL, so this is one to one. */
-export function rowId({ bucket, key }: RowKey): string {
-  return `${bucket}\0${key}`;
 }

@@ -113,7 +113,12 @@ export class Replica implements ReplicaApi {
     this.#peers.stop();
     this.#waiting.stop();
     await this.#catchUp.stop();
-    if (!this.#pipeline.failed) await this.#pipeline.alone(() => this.#save());
+    // The last job: whatever came after it would find the store closed.
+    const last = async (): Promise<void> => {
+      await this.#save();
+      this.#pipeline.refuse("this node is shutting down");
+    };
+    if (!this.#pipeline.failed) await this.#pipeline.alone(last);
   }
 
   // ---- writing
