@@ -100,20 +100,23 @@ export function applyEntry(p: PartitionState, row: OpenRow, entry: Entry): void 
       p.awaited.set(dotKey(dot), dot);
     }
   }
-  for (const cell of addedCells(entry)) if (!isAwaited(p, row, cell.dot)) takeCell(row, cell);
-  for (let seq = entry.first; seq <= last; seq++) p.awaited.delete(dotKey({ actor: entry.actor, seq }));
+  for (const cell of addedCells(entry)) {
+    const key = dotKey(cell.dot);
+    if (!isAwaited(p, row, key)) takeCell(row, key, cell);
+  }
+  if (p.awaited.size > 0)
+    for (let seq = entry.first; seq <= last; seq++) p.awaited.delete(dotKey({ actor: entry.actor, seq }));
   foldStubs(p, row);
 }
 
-function isAwaited(p: PartitionState, row: Row, dot: Dot): boolean {
-  const key = dotKey(dot);
+function isAwaited(p: PartitionState, row: Row, key: DotKey): boolean {
   return row.stubs.has(key) || p.awaited.has(key);
 }
 
 /** A dot that ever arrives with two values joins to the greater one (I2; the caller raises the alarm). */
-function takeCell(row: OpenRow, cell: Cell): void {
-  const held = row.cells.get(dotKey(cell.dot));
-  if (!held || compareContent(held.content, cell.content) < 0) row.cells.set(dotKey(cell.dot), cell);
+function takeCell(row: OpenRow, key: DotKey, cell: Cell): void {
+  const held = row.cells.get(key);
+  if (!held || compareContent(held.content, cell.content) < 0) row.cells.set(key, cell);
 }
 
 /** A stub stays until the vector covers its dot. */
@@ -151,9 +154,10 @@ export type RemovedAbove = (dot: Dot) => boolean;
 export function judgeRow(p: PartitionState, mine: Row, theirs: TravellingRow, removedAbove: RemovedAbove): Cell[] {
   const reachesFloor = theirs.vector.reaches(p.floor);
   return [...theirs.row.cells.values()].filter((cell) => {
-    if (mine.cells.has(dotKey(cell.dot))) return false;
+    const key = dotKey(cell.dot);
+    if (mine.cells.has(key)) return false;
     if (p.vector.covers(cell.dot)) return reachesFloor && !removedAbove(cell.dot);
-    return !isAwaited(p, mine, cell.dot);
+    return !isAwaited(p, mine, key);
   });
 }
 

@@ -6,7 +6,22 @@ const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
 
 export function utf8(text: string): Uint8Array {
-  return encoder.encode(text);
+  return asciiBytes(text) ?? encoder.encode(text);
+}
+
+/** Text up to this long is copied here rather than by the encoder, whose calls cost more than short texts do. */
+const SHORT_TEXT = 64;
+
+/** Null for long text, and for what isn't ASCII. */
+function asciiBytes(text: string): Uint8Array | null {
+  if (text.length > SHORT_TEXT) return null;
+  const out = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit >= 128) return null;
+    out[i] = unit;
+  }
+  return out;
 }
 
 /** Throws InputError on bytes that are not UTF-8. */
@@ -120,8 +135,24 @@ export function fromBase64Url(text: string): Uint8Array {
 const spareBuffers: Uint8Array[] = [];
 const SPARE_BUFFERS = 8;
 const SPARE_BYTES = 65_536;
-/** Text up to this long is copied here rather than by the encoder, whose calls cost more than short texts do. */
-const SHORT_TEXT = 64;
+// What is written is cut from a common slab: an ArrayBuffer of its own for each would cost more than its bytes, to make
+// and to collect. A slab lives as long as the last of its pieces.
+const SLAB_BYTES = 16_384;
+const PIECE_BYTES = 1_024;
+let slab = EMPTY_BYTES;
+let slabUsed = 0;
+
+/** A copy of the first `length` bytes. */
+function onSlab(bytes: Uint8Array, length: number): Uint8Array {
+  if (length > PIECE_BYTES) return bytes.slice(0, length);
+  if (slabUsed + length > slab.length) {
+    slab = new Uint8Array(SLAB_BYTES);
+    slabUsed = 0;
+  }
+  slab.set(bytes.subarray(0, length), slabUsed);
+  slabUsed += length;
+  return slab.subarray(slabUsed - length, slabUsed);
+}
 
 /** Appends canonical binary: unsigned LEB128 integers in their shortest form, length-prefixed bytes. Used once: after
  *  `finish` it writes no more. */
@@ -196,7 +227,7 @@ export class Writer {
   }
 
   finish(): Uint8Array {
-    const done = this.#bytes.slice(0, this.#length);
+    const done = onSlab(this.#bytes, this.#length);
     if (this.#bytes.length <= SPARE_BYTES && spareBuffers.length < SPARE_BUFFERS) spareBuffers.push(this.#bytes);
     this.#bytes = EMPTY_BYTES;
     return done;
