@@ -1,5 +1,4 @@
-import type { Row } from "../../crdt/index.ts";
-import { rowDigest } from "../../crdt/index.ts";
+import type { Digest } from "../../crdt/index.ts";
 import { InputError } from "../kernel/assert.ts";
 import { toHex, Writer } from "../kernel/bytes.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
@@ -12,8 +11,7 @@ export const POLICY = { name: "lww", version: 1 } as const;
 
 /** 32 hex digits, equal wherever the same dots are live and the same policy holds. Hashed again, because whoever knew
  *  digests could look for sets of rows whose sums collide (replication.md, path 2). */
-export function recordTag(sha256: Sha256, salt: Uint8Array, keyHash: Uint8Array, row: Row): string {
-  const digest = rowDigest(sha256, salt, keyHash, row);
+export function recordTag(sha256: Sha256, digest: Digest): string {
   const out = new Writer().text("etag").text(POLICY.name).uint(POLICY.version).raw(digest);
   return toHex(sha256(out.finish()).slice(0, 16));
 }

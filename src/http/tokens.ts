@@ -3,9 +3,9 @@ import { readDots, VersionVector, writeDots } from "../../crdt/index.ts";
 import { InputError } from "../kernel/assert.ts";
 import { fromBase64Url, Reader, utf8, Writer } from "../kernel/bytes.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
-import { equalMacs, type Mac, makeHmac } from "../kernel/hmac.ts";
 import type { ActorId } from "../kernel/ids.ts";
 import { parseActorId } from "../kernel/ids.ts";
+import { equalMacs, MAC_BYTES, type Mac, makeMac } from "../kernel/mac.ts";
 import type { PartitionSeen } from "../replication/api.ts";
 import type { RowKey } from "../storage/store.ts";
 
@@ -13,7 +13,6 @@ import type { RowKey } from "../storage/store.ts";
 export const MAX_TOKEN_CHARS = 700;
 
 const VERSION = 1;
-const MAC_BYTES = 16;
 
 /** What a write with `Starling-Context` saw (WriteRequest.seen). */
 export type Context = { readonly dots: readonly Dot[] } | { readonly vector: VersionVector };
@@ -25,7 +24,7 @@ export class Tokens {
   readonly #clusterId: string;
 
   constructor(parts: { readonly sha256: Sha256; readonly salt: Uint8Array; readonly clusterId: string }) {
-    this.#mac = makeHmac(parts.sha256, parts.sha256(new Writer().raw(parts.salt).raw(utf8("tokens")).finish()));
+    this.#mac = makeMac(parts.sha256, parts.sha256(new Writer().raw(parts.salt).raw(utf8("tokens")).finish()));
     this.#clusterId = parts.clusterId;
   }
 
@@ -128,7 +127,7 @@ export class Tokens {
 
   #macOf(purpose: Purpose, scope: string, signed: Uint8Array): Uint8Array {
     const message = new Writer().text(purpose).text(this.#clusterId).text(scope).raw(signed).finish();
-    return this.#mac(message).slice(0, MAC_BYTES);
+    return this.#mac(message);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Op, Row } from "../../crdt/index.ts";
+import { rowDigest } from "../../crdt/index.ts";
 import { InputError } from "../kernel/assert.ts";
 import { fromUtf8 } from "../kernel/bytes.ts";
 import type { PartitionSeen, WriteRequest, WriteResult } from "../replication/api.ts";
@@ -97,7 +98,8 @@ export function guardOf(
   const keyHash = hashOf(api, key);
   return (row) => {
     const { sha256 } = api.world;
-    const tag = row.cells.size === 0 ? null : recordTag(sha256, api.config.cluster.salt, keyHash, row);
+    const digest = rowDigest(sha256, api.config.cluster.salt, keyHash, row);
+    const tag = row.cells.size === 0 ? null : recordTag(sha256, digest);
     if (wanted !== null && !matchesRecord(wanted, tag, "strong"))
       throw new InputError(
         "precondition-failed",

@@ -1,5 +1,6 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Gauge, Registry } from "prom-client";
 import type { ReplicaApi, ReplicaStatus } from "../replication/api.ts";
+import { RequestFigures } from "./request-figures.ts";
 
 /** Where figures come from when they are asked for. */
 export interface MetricSources {
@@ -17,8 +18,6 @@ export interface Metrics {
   scrape(): Promise<{ contentType: string; text: string }>;
 }
 
-// Finer below 10 ms, where most answers are; each bucket is a series per route and method.
-const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 /** Label values from outside: as many as there can be without a client's help, and one for all others. */
 const MAX_REASONS = 32;
 const METHODS = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]);
@@ -27,36 +26,15 @@ const METHODS = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIO
  *  somebody asks. */
 export function makeMetrics(sources: MetricSources): Metrics {
   const registry = new Registry();
-  const requests = new Counter({
-    name: "starling_http_requests_total",
-    help: "Requests answered.",
-    labelNames: ["route", "method", "status"],
-    registers: [registry],
-  });
-  const seconds = new Histogram({
-    name: "starling_http_request_seconds",
-    help: "Time from a request's arrival to its answer's headers.",
-    labelNames: ["route", "method"],
-    buckets: SECONDS,
-    registers: [registry],
-  });
-  const known = new Map<string, { count: Counter.Internal; time: Histogram.Internal<string> }>();
+  const requests = new RequestFigures();
   const gauges = makeGauges(registry, sources);
   return {
-    request(route, method, status, took) {
-      const label = METHODS.has(method) ? method : "other";
-      const name = `${route} ${label} ${status}`;
-      let series = known.get(name);
-      if (!series) {
-        series = { count: requests.labels(route, label, String(status)), time: seconds.labels(route, label) };
-        known.set(name, series);
-      }
-      series.count.inc();
-      series.time.observe(took);
+    request(route, method, status, seconds) {
+      requests.note(route, METHODS.has(method) ? method : "other", status, seconds);
     },
     async scrape() {
       await gauges();
-      return { contentType: registry.contentType, text: await registry.metrics() };
+      return { contentType: registry.contentType, text: requests.text() + (await registry.metrics()) };
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { Cell, Dot, Layout, Op, Row, Stamp, VersionVector } from "../../crdt/index.ts";
+import type { Cell, Digest, Dot, Layout, Op, Row, Stamp, VersionVector } from "../../crdt/index.ts";
 import type { ActorId, NodeId, Region } from "../kernel/ids.ts";
 import type { ConflictRange, JournalRecord, KeyRange, RowKey } from "../storage/store.ts";
 
@@ -70,6 +70,8 @@ export interface WriteResult {
   /** The row after the write. */
   readonly row: Row;
   readonly keyHash: Uint8Array;
+  /** The row's digest. */
+  readonly digest: Digest;
   readonly partition: number;
   /** The dots that the entry took (also a pure removal takes one); empty when nothing changed. */
   readonly dots: readonly Dot[];
@@ -84,6 +86,8 @@ export interface ReadResult {
   /** Empty when the key is absent. */
   readonly row: Row;
   readonly keyHash: Uint8Array;
+  /** The row's digest, where it is known. */
+  readonly digest: Digest | undefined;
   readonly partition: number;
   /** Covers everything in the row; nothing that the reader could not have seen (taken before the read). */
   readonly contextVector: VersionVector;

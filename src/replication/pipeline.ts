@@ -1,4 +1,4 @@
-import type { Entry, Hlc, Row, Stamp, VersionVector } from "../../crdt/index.ts";
+import type { Digest, Entry, Hlc, Row, Stamp, VersionVector } from "../../crdt/index.ts";
 import { decodeRow, EMPTY_ROW, HLC_ZERO, leafOf, tickHlc } from "../../crdt/index.ts";
 import { InputError, present } from "../kernel/assert.ts";
 import type { ActorId, NodeId } from "../kernel/ids.ts";
@@ -38,6 +38,7 @@ export type Accepted = {
   readonly working: WorkingRow;
   readonly entry: Entry | null;
   readonly row: Row;
+  readonly digest: Digest;
   readonly vector: VersionVector;
 };
 
@@ -254,7 +255,7 @@ export class Pipeline {
         const entry = batch.write(id, request, this.actor, (last) => this.#stamp(last, request));
         const working = batch.rowOf(id);
         const vector = batch.states.get(working.partition)?.vector ?? this.partition(working.partition).state.vector;
-        return { working, entry, row: working.row, vector };
+        return { working, entry, row: working.row, digest: working.digest, vector };
       } catch (error) {
         if (error instanceof InputError || error instanceof Unavailable) return error;
         throw error;

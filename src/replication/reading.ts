@@ -44,7 +44,8 @@ export class Reading {
     const { keyHash, partition, leaf } = cached.place;
     if (this.#isDamaged(partition, leaf)) return undefined;
     const { vector } = this.#o.pipeline.partition(partition).state;
-    return { row: cached.row, keyHash, partition, contextVector: vector, sessionVector: vector };
+    const digest = cached.digests?.digest;
+    return { row: cached.row, keyHash, digest, partition, contextVector: vector, sessionVector: vector };
   }
 
   async #readStored(key: RowKey): Promise<ReadResult> {
@@ -66,6 +67,7 @@ export class Reading {
     return {
       row,
       keyHash,
+      digest: undefined,
       partition,
       contextVector,
       sessionVector: this.#o.pipeline.partition(partition).state.vector,
@@ -138,6 +140,7 @@ export class Reading {
       key,
       row: decodeRow(read.body),
       keyHash,
+      digest: undefined,
       partition,
       contextVector: new VersionVector(),
       sessionVector: vector,

@@ -153,13 +153,14 @@ export class Replica implements ReplicaApi {
     });
   }
 
-  #resultOf({ working, entry, row, vector }: Accepted): WriteResult {
+  #resultOf({ working, entry, row, digest, vector }: Accepted): WriteResult {
     const dots = entry
       ? Array.from({ length: Math.max(1, entry.adds.length) }, (_, i) => ({ actor: entry.actor, seq: entry.first + i }))
       : [];
     return {
       row,
       keyHash: working.keyHash,
+      digest,
       partition: working.partition,
       dots,
       stamp: entry?.stamp ?? null,

@@ -13,6 +13,7 @@ import {
   openRow,
   partitionOf,
   planWrite,
+  rowDigest,
   slotOf,
   tickHlc,
   type VersionVector,
@@ -144,6 +145,7 @@ export class MemoryReplica implements ReplicaApi {
     return {
       row: stored.row,
       keyHash: stored.keyHash,
+      digest: rowDigest(this.#test.world.sha256, this.#config.cluster.salt, stored.keyHash, stored.row),
       partition: stored.partition,
       dots,
       stamp: null,
@@ -204,7 +206,7 @@ export class MemoryReplica implements ReplicaApi {
 
   #readOf({ row, keyHash, partition }: Stored): ReadResult {
     const vector = this.#partition(partition).vector.copy();
-    return { row, keyHash, partition, contextVector: vector, sessionVector: vector };
+    return { row, keyHash, digest: undefined, partition, contextVector: vector, sessionVector: vector };
   }
 
   async scan({

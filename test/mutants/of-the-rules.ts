@@ -176,10 +176,7 @@ export const ofTheRules: readonly Mutant[] = [
   rules("apply-leaves-no-stub", BY_MAP, ["      row.stubs.set(dotKey(dot), dot);\n      p.awaited", "      p.awaited"]),
   rules("apply-awaits-nothing", BY_MAP, ["      p.awaited.set(dotKey(dot), dot);\n", ""]),
   rules("apply-stubs-covered-dots", BY_MAP, ["    if (!p.vector.covers(dot)) {", "    if (p.vector.covers(dot)) {"]),
-  rules("apply-adds-nothing", BY_MAP, [
-    "    if (!isAwaited(p, row, key)) takeCell(row, key, cell);\n",
-    "",
-  ]),
+  rules("apply-adds-nothing", BY_MAP, ["    if (!isAwaited(p, row, key)) takeCell(row, key, cell);\n", ""]),
   rules("apply-adds-awaited", BY_MAP, ["if (!isAwaited(p, row, key)) takeCell", "takeCell"]),
   rules("apply-awaits-for-ever", BY_MAP, [
     "  if (p.awaited.size > 0)\n    for (let seq = entry.first; seq <= last; seq++) p.awaited.delete(dotKey({ actor: entry.actor, seq }));\n",

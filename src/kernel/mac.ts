@@ -1,0 +1,30 @@
+import { assert } from "./assert.ts";
+import type { Sha256 } from "./hashing.ts";
+
+export const MAC_BYTES = 16;
+
+/** The MAC of a message under a fixed key. */
+export type Mac = (message: Uint8Array) => Uint8Array;
+
+const KEY_BYTES = 32;
+
+/** AMAC (Bellare, Bernstein, Tessaro 2016): the first half of SHA-256(key ‖ message). Cutting the hash keeps its state
+ *  from being extended, which the whole of it would allow; HMAC does the same with twice the hashes, and an answer to a
+ *  write carries two MACs. */
+export function makeMac(sha256: Sha256, key: Uint8Array): Mac {
+  assert(key.length === KEY_BYTES, `a key has ${KEY_BYTES} bytes: shorter and longer ones could meet in one message`);
+  return (message) => {
+    const keyed = new Uint8Array(KEY_BYTES + message.length);
+    keyed.set(key);
+    keyed.set(message, KEY_BYTES);
+    return sha256(keyed).slice(0, MAC_BYTES);
+  };
+}
+
+/** Takes the same time wherever two MACs differ: else they could be guessed byte by byte. */
+export function equalMacs(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  let difference = 0;
+  for (let i = 0; i < a.length; i++) difference |= (a[i] as number) ^ (b[i] as number);
+  return difference === 0;
+}
