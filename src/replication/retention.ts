@@ -1,10 +1,12 @@
 import { decodeEntry, mayCut, VersionVector } from "../../crdt/index.ts";
 import type { ActorId, NodeId } from "../kernel/ids.ts";
-import type { Commit, LogRecord } from "../storage/store.ts";
+import type { LogRecord } from "../storage/store.ts";
 import type { Partition } from "./partitions.ts";
 import type { Repair, RepairOptions } from "./repair.ts";
 
+/** Of one actor, read and cut at a time. More: longer pauses for writes; fewer: more scans of the rows beside them. */
 const CUT_RECORDS = 2_000;
+const CUT_BYTES = 4 * 2 ** 20;
 /** What the journal keeps of values that lost (data.md, Conflicts). */
 const JOURNAL_MS = 7 * 24 * 3_600_000;
 
@@ -19,60 +21,69 @@ export interface RetentionOptions extends RepairOptions {
 export class Retention {
   readonly #o: RetentionOptions;
   readonly #repair: Repair;
-  cutRecords = 0;
 
   constructor(options: RetentionOptions, repair: Repair) {
     this.#o = options;
     this.#repair = repair;
   }
 
-  /** One pass: at most CUT_RECORDS records. Returns how many went. */
+  /** Goes from partition to partition until all is cut that may be. Returns how many records went. */
   async run(): Promise<number> {
-    const nowMs = this.#o.world.clock.wallMs();
-    const { bytes } = await this.#o.store.logSize();
-    const candidates = (await this.#o.store.oldestLog(CUT_RECORDS)).filter(
-      (record) => record.atMs < nowMs - this.#o.historyMs || bytes > this.#o.logMaxBytes,
-    );
-    if (candidates.length === 0) return 0;
-    return this.#o.pipeline.alone(() => this.#cut(candidates, nowMs));
-  }
-
-  async #cut(candidates: readonly LogRecord[], nowMs: number): Promise<number> {
-    const { pipeline } = this.#o;
-    const cut: LogRecord[] = [];
-    const floors: Commit["floors"][number][] = [];
-    const touched = new Set<Partition>();
-    for (const partition of new Set(candidates.map((record) => record.partition))) {
-      const records = candidates.filter((record) => record.partition === partition);
-      const p = pipeline.partition(partition);
-      const gone = this.#cuttable(p, records);
-      // Only beside sound rows: whoever is behind the floor will need them (model, finding 6).
-      if (gone.length === 0 || (await this.#repair.scrubNow(p)).length > 0) continue;
-      cut.push(...gone);
-      touched.add(p);
-      for (const { actor, last } of gone) if (p.state.floor.seq(actor) < last) p.state.floor.rise(actor, last);
-      for (const actor of new Set(gone.map((record) => record.actor)))
-        floors.push({ partition, actor, seq: p.state.floor.seq(actor) });
+    for (let total = 0; ; ) {
+      let cut = 0;
+      for (const p of this.#o.partitions) {
+        const beforeMs = await this.#dueBefore();
+        if (beforeMs === null) return total + cut;
+        cut += await this.#cutOf(p, beforeMs);
+      }
+      if (cut === 0) return total;
+      total += cut;
     }
-    if (cut.length === 0) return 0;
-    await pipeline.commit(pipeline.newBatch(), {
-      cutLog: cut.map(({ pos }) => pos),
-      floors,
-      // The saved sums must not need what is cut here.
-      sums: pipeline.sumsToSave([...touched]),
-      forgetBeforeMs: { deletions: nowMs - this.#o.historyMs, journal: nowMs - JOURNAL_MS },
-    });
-    this.cutRecords += cut.length;
-    return cut.length;
   }
 
-  /** From the old end, per actor: what is held back holds back its actor's later ones. */
-  #cuttable(p: Partition, records: readonly LogRecord[]): LogRecord[] {
-    const acks = this.#o.others.map((node) => p.acks.get(node) ?? new VersionVector());
-    const held = new Set<ActorId>();
-    return records.filter((record) => {
-      if (held.has(record.actor) || !mayCut(p.state, decodeEntry(record.body), acks)) held.add(record.actor);
-      return !held.has(record.actor);
+  /** Records from before this time may go; null when none need to. */
+  async #dueBefore(): Promise<number | null> {
+    const { bytes, oldestAtMs } = await this.#o.store.logSize();
+    if (oldestAtMs === null) return null;
+    if (bytes > this.#o.logMaxBytes) return Number.POSITIVE_INFINITY;
+    const beforeMs = this.#o.world.clock.wallMs() - this.#o.historyMs;
+    return oldestAtMs < beforeMs ? beforeMs : null;
+  }
+
+  async #cutOf(p: Partition, beforeMs: number): Promise<number> {
+    const gone: LogRecord[] = [];
+    for (const [actor] of p.state.vector.entries()) gone.push(...(await this.#cuttable(p, actor, beforeMs)));
+    return gone.length === 0 ? 0 : this.#o.pipeline.alone(() => this.#cut(p, gone));
+  }
+
+  /** From the old end of an actor's records: one that is held back holds back all later ones. */
+  async #cuttable(p: Partition, actor: ActorId, beforeMs: number): Promise<readonly LogRecord[]> {
+    const { store, others } = this.#o;
+    const acks = others.map((node) => p.acks.get(node) ?? new VersionVector());
+    const stays = ({ atMs, body }: LogRecord): boolean => atMs >= beforeMs || !mayCut(p.state, decodeEntry(body), acks);
+    // Most often the first one stays already, for as long as a peer is away: ask for it alone.
+    const [first] = await store.readLogOf(p.id, actor, 1, 1, CUT_BYTES);
+    if (!first || stays(first)) return [];
+    const records = await store.readLogOf(p.id, actor, 1, CUT_RECORDS, CUT_BYTES);
+    const end = records.findIndex(stays);
+    return end < 0 ? records : records.slice(0, end);
+  }
+
+  async #cut(p: Partition, gone: readonly LogRecord[]): Promise<number> {
+    // Only beside sound rows: whoever is behind the floor will need them (model, finding 6).
+    if ((await this.#repair.scrubNow(p)).length > 0) return 0;
+    const { pipeline, world, historyMs } = this.#o;
+    const { floor } = p.state;
+    for (const { actor, last } of gone) if (floor.seq(actor) < last) floor.rise(actor, last);
+    const actors = new Set(gone.map(({ actor }) => actor));
+    const nowMs = world.clock.wallMs();
+    await pipeline.commit(pipeline.newBatch(), {
+      cutLog: gone.map(({ pos }) => pos),
+      floors: [...actors].map((actor) => ({ partition: p.id, actor, seq: floor.seq(actor) })),
+      // The saved sums must not need what is cut here.
+      sums: pipeline.sumsToSave([p]),
+      forgetBeforeMs: { deletions: nowMs - historyMs, journal: nowMs - JOURNAL_MS },
     });
+    return gone.length;
   }
 }

@@ -256,11 +256,6 @@ export class MemoryStore implements Store {
     return this.#log.readOf(partition, actor, fromSeq, limit, maxBytes);
   }
 
-  async oldestLog(limit: number): Promise<LogRecord[]> {
-    this.#throwIfClosed();
-    return this.#log.readFrom(0, limit, Number.POSITIVE_INFINITY);
-  }
-
   async logSize() {
     this.#throwIfClosed();
     return this.#log.size();

@@ -53,7 +53,6 @@ export const READ_SQL = {
         (SELECT max(first) FROM log WHERE partition = ?3 AND actor = ?4 AND first <= ?5), ?5)
         AND last >= ?5 ORDER BY first LIMIT ?1`,
   ),
-  firstOfLog: `SELECT pos, partition, actor, first, last, awaits, sealed FROM log ORDER BY pos LIMIT ?1`,
   awaiting: `SELECT pos, partition, actor, first, last, awaits, sealed FROM log INDEXED BY log_awaiting
     WHERE awaits = 1 ORDER BY pos`,
   deletion: `SELECT at, sealed FROM deletions WHERE bucket = ?1 AND key = ?2`,
@@ -174,11 +173,6 @@ export async function readLogOf(
     of.fromSeq,
   );
   return found.sort(byOrdinal).map((columns) => decodeLog(columns, actors.get(columns.actor)));
-}
-
-export async function oldestLog(connection: Connection, actors: ActorNames, limit: number): Promise<LogRecord[]> {
-  const found = await connection.all<LogColumns>(READ_SQL.firstOfLog, atMost(limit));
-  return found.map((columns) => decodeLog(columns, actors.get(columns.actor)));
 }
 
 export async function readDeletion(connection: Connection, key: RowKey): Promise<Uint8Array | undefined> {

@@ -9,7 +9,6 @@ import { type DataFiles, emptyCopies, lockDataDir, measureUsage, prepareDataDir,
 import { loadState, loadWriterState } from "./sqlite-load.ts";
 import { Readers } from "./sqlite-readers.ts";
 import {
-  oldestLog,
   READ_SQL,
   readDeletion,
   readJournal,
@@ -21,7 +20,7 @@ import {
 } from "./sqlite-reads.ts";
 import { prepareSchema } from "./sqlite-schema.ts";
 import { Writer, type WriterState } from "./sqlite-writer.ts";
-import type { Commit, ConflictRange, KeyRange, LogRecord, RowKey, Store, StoreCopy, StoreState } from "./store.ts";
+import type { Commit, ConflictRange, KeyRange, RowKey, Store, StoreCopy, StoreState } from "./store.ts";
 import { storeClosed, unknownState } from "./store-errors.ts";
 import { Turns } from "./turns.ts";
 
@@ -171,12 +170,8 @@ class SqliteStore implements Store {
     return this.#readers.run((connection) => readLogOf(connection, this.#state.actorNames, of, limit, maxBytes));
   }
 
-  oldestLog(limit: number): Promise<LogRecord[]> {
-    return this.#readers.run((connection) => oldestLog(connection, this.#state.actorNames, limit));
-  }
-
   async logSize() {
-    const [oldest] = await this.oldestLog(1);
+    const [oldest] = await this.readLog(0, 1, 1);
     const { logRecords, logBytes } = this.#state.counters;
     return { records: logRecords, bytes: logBytes, oldestAtMs: oldest?.atMs ?? null };
   }

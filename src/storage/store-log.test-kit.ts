@@ -102,10 +102,8 @@ function cutClaims(subject: StoreSubject): void {
   it("loses exactly the positions that are cut", () =>
     withStore(subject, async (store) => {
       await store.commit(commitOf({ log: [1, 2, 3, 4, 5].map((pos) => recordOf(pos)) }));
-      expect((await store.oldestLog(2)).map(({ pos }) => pos)).toEqual([1, 2]);
       await store.commit(commitOf({ cutLog: [1, 3, 77, 3], log: [recordOf(6)] }));
       expect(await positionsIn(store)).toEqual([2, 4, 5, 6]);
-      expect((await store.oldestLog(3)).map(({ pos }) => pos)).toEqual([2, 4, 5]);
       expect((await store.readLogOf(0, EU, 1, 10, ALL.maxBytes)).map(({ pos }) => pos)).toEqual([2, 4, 5, 6]);
     }));
 
@@ -176,7 +174,6 @@ function damageClaims(subject: StoreSubject): void {
         const error = /position 2 is damaged/;
         await expect(store.readLog(0, 10, ALL.maxBytes)).rejects.toThrow(error);
         await expect(store.readLogOf(0, EU, 2, 10, ALL.maxBytes)).rejects.toThrow(error);
-        await expect(store.oldestLog(2)).rejects.toThrow(error);
         await expect(store.load()).rejects.toThrow(error);
         expect((await store.readLog(2, 10, ALL.maxBytes)).map(({ pos }) => pos)).toEqual([3]);
         expect((await store.readLogOf(0, EU, 1, 1, ALL.maxBytes)).map(({ pos }) => pos)).toEqual([1]);

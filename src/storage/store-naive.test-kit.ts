@@ -92,7 +92,6 @@ export class NaiveStore {
         maxBytes,
       ),
       logOf: within(ofActor, limit, maxBytes),
-      oldest: this.log.slice(0, limit),
       logSize: {
         records: this.log.length,
         bytes: this.log.reduce((sum, { body }) => sum + body.length, 0),

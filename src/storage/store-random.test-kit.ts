@@ -153,7 +153,6 @@ async function answers(store: Store, asked: Question) {
     countConflicts: await store.countConflicts(),
     log: await store.readLog(seq, limit, maxBytes),
     logOf: await store.readLogOf(partition, actor, seq, limit, maxBytes),
-    oldest: await store.oldestLog(limit),
     logSize: await store.logSize(),
     deletions: await Promise.all(everyKey.map((key) => store.readDeletion(key))),
     journal: await store.readJournal({ limit, beforeSeq: seq }),

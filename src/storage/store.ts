@@ -26,8 +26,7 @@ export interface Store {
   readLog(afterPos: number, limit: number, maxBytes: number): Promise<LogRecord[]>;
   /** Records of one actor in one partition whose `last` >= fromSeq, in order. Same bounds. */
   readLogOf(partition: number, actor: ActorId, fromSeq: number, limit: number, maxBytes: number): Promise<LogRecord[]>;
-  /** The oldest records by pos that may be cut next. */
-  oldestLog(limit: number): Promise<LogRecord[]>;
+  /** `oldestAtMs`: of the record with the lowest pos. */
   logSize(): Promise<{ records: number; bytes: number; oldestAtMs: number | null }>;
 
   readDeletion(key: RowKey): Promise<Uint8Array | undefined>;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { RequestFigures } from "../../src/observability/request-figures.ts";
 import { exchange, type Json, makeNode, memberOf, type Node, OWNERS, slugOf, until } from "./harness.ts";
 
 describe("the cluster as one node sees it", () => {
@@ -195,6 +196,19 @@ describe("metrics", () => {
     expect(text).toContain('route="/v1/kv/{bucket}/{key}",method="other",status="405"} 1');
     expect(text).toContain('route="/cluster/nodes/{id}",method="GET"');
     expect(text).not.toContain("scan");
+  });
+
+  test("times are cumulative counts below each bound", () => {
+    const figures = new RequestFigures();
+    for (const seconds of [0.0005, 0.0006, 0.004, 9]) figures.note("/r", "GET", 200, seconds);
+    figures.note("/r", "GET", 404, 0.2);
+    const lines = figures.text().split("\n");
+    const bucket = (le: string): string => `starling_http_request_seconds_bucket{route="/r",method="GET",le="${le}"}`;
+    for (const [le, count] of Object.entries({ "0.0005": 1, "0.001": 2, "0.0025": 2, "0.005": 3, "5": 4, "+Inf": 5 }))
+      expect(lines).toContain(`${bucket(le)} ${count}`);
+    expect(lines).toContain('starling_http_request_seconds_count{route="/r",method="GET"} 5');
+    expect(lines).toContain('starling_http_requests_total{route="/r",method="GET",status="404"} 1');
+    expect(lines.find((line) => line.startsWith("starling_http_request_seconds_sum"))).toMatch(/ 9\.2051$/);
   });
 
   test("figures of replica, gossip and loop are there", async () => {

@@ -17,7 +17,7 @@ import {
   VersionVector,
   writeDots,
 } from "../../crdt/index.ts";
-import { Reader, Writer } from "../../src/kernel/bytes.ts";
+import { Reader, toHex, Writer } from "../../src/kernel/bytes.ts";
 import type { ActorId } from "../../src/kernel/ids.ts";
 import {
   ACTORS,
@@ -222,7 +222,23 @@ function damaged(input: Uint8Array, at: number, skip: number, put: Uint8Array): 
   return Uint8Array.of(...input.slice(0, from), ...put, ...input.slice(from + skip));
 }
 
+const writerLaws: Law[] = [
+  law(
+    "what was written stays as it is, whatever is written after it",
+    [fc.array(bytes, { maxLength: 40 })],
+    (pieces) => {
+      const written = pieces.map((piece) => new Writer().raw(piece).finish());
+      same(written.map(toHex), pieces.map(toHex), "written side by side");
+      for (const [i, one] of written.entries()) {
+        one.fill(255);
+        same(written.slice(i + 1).map(toHex), pieces.slice(i + 1).map(toHex), "beside one that was changed");
+      }
+    },
+  ),
+];
+
 export const codecLaws: readonly Law[] = [
+  ...writerLaws,
   law("any row decodes to itself from its one encoding", [row], (value) => {
     const encoded = encodeRow(value);
     same(decodeRow(encoded), value, "decoded");

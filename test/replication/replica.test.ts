@@ -80,6 +80,31 @@ describe("replicas", () => {
     expect(cluster.failures).toEqual([]);
   });
 
+  it("cut all of the log that is due, however much it is, and what is above its bound in bytes", async () => {
+    const cluster = new ReplicaCluster(8, THREE, { historyMs: 60_000, logMaxBytes: 200_000 });
+    await cluster.kernel.run(async () => {
+      await cluster.startAll();
+      const eu = cluster.at("eu");
+      const logBytes = (): number => {
+        const log = cluster.members.get("eu")?.node.disk.snapshot("/data")?.log ?? [];
+        return log.reduce((sum, { body }) => sum + body.length, 0);
+      };
+      // All to one key: one actor in one partition, more than is cut at a time.
+      const puts = Array.from({ length: 4_500 }, (_, i) => put("k", `v${i}`));
+      for (let i = 0; i < puts.length; i += 500) await eu.writeAll(puts.slice(i, i + 500));
+      await cluster.converged();
+      expect(logBytes()).toBeGreaterThan(200_000);
+      await eu.cutLog();
+      expect(logBytes()).toBeLessThanOrEqual(200_000);
+      expect(logBytes()).toBeGreaterThan(0);
+      await cluster.kernel.sleep(70_000);
+      await eu.cutLog();
+      expect(logBytes()).toBe(0);
+      expect(await registersAt(cluster, "eu", "k")).toEqual(["v4499"]);
+    });
+    expect(cluster.failures).toEqual([]);
+  });
+
   it("level a node whose disk went back, without reusing a dot", async () => {
     const cluster = new ReplicaCluster(5, THREE, { historyMs: 2_000 });
     await cluster.kernel.run(async () => {

@@ -165,7 +165,6 @@ class SimStore implements Store {
   countConflicts: Store["countConflicts"] = () => this.#later("conflicts", () => this.#inner.countConflicts());
   readLog: Store["readLog"] = (...range) => this.#later("log", () => this.#inner.readLog(...range));
   readLogOf: Store["readLogOf"] = (...range) => this.#later("log of", () => this.#inner.readLogOf(...range));
-  oldestLog: Store["oldestLog"] = (limit) => this.#later("oldest log", () => this.#inner.oldestLog(limit));
   logSize: Store["logSize"] = () => this.#later("log size", () => this.#inner.logSize());
   readDeletion: Store["readDeletion"] = (key) => this.#later("deletion", () => this.#inner.readDeletion(key));
   readJournal: Store["readJournal"] = (filter) => this.#later("journal", () => this.#inner.readJournal(filter));
