@@ -209,7 +209,7 @@ export const ofTheRules: readonly Mutant[] = [
     "if (p.vector.covers(dot)) row.stubs.delete(key);",
     "if (!dot) row.stubs.delete(key);",
   ]),
-  rules("judge-takes-what-is-here", BY_MAP, ["    if (mine.cells.has(dotKey(cell.dot))) return false;\n", ""]),
+  rules("judge-takes-what-is-here", BY_MAP, ["    if (mine.cells.has(key)) return false;\n", ""]),
   rules("judge-ignores-my-vector", BY_MAP, [
     "    if (p.vector.covers(cell.dot)) return reachesFloor && !removedAbove(cell.dot);\n",
     "    if (!reachesFloor && removedAbove(cell.dot)) return false;\n",

@@ -1,6 +1,8 @@
 import { assertNever } from "../../src/kernel/assert.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
+import { damageRow } from "../../src/storage/memory.ts";
+import { keyId } from "./checkers/history.ts";
 import type { Ledger } from "./checkers/ledger.ts";
 import type { SimCluster } from "./cluster.ts";
 import { EVERYONE } from "./links.ts";
@@ -39,6 +41,8 @@ export class Trouble {
   end(): void {
     this.#isOver = true;
     this.#armed.clear();
+    for (const name of this.#failing)
+      if (this.#cluster.member(name).node?.disk.takeFailure()) this.#failing.delete(name);
     this.#cluster.heal();
     const { regions, kernel } = this.#cluster;
     for (const a of regions)
@@ -99,6 +103,8 @@ export class Trouble {
         this.#failing.add(name);
         this.#cluster.member(name).node?.disk.failNextCommit();
         return;
+      case "damage":
+        return this.#damage(name);
       case "clock":
         this.#cluster.member(name).node?.clock.jump(this.#rng.below(20_000) - 10_000);
         return;
@@ -134,7 +140,7 @@ export class Trouble {
     const { kernel, names, regions } = this.#cluster;
     const places = this.#rng.below(2) === 0 ? regions : names;
     const from = pick(places, this.#rng);
-    const to = this.#rng.below(4) === 0 ? EVERYONE : pick(places, this.#rng);
+    const to = this.#rng.below(5) < 2 ? EVERYONE : pick(places, this.#rng);
     if (from === to) return;
     for (let i = 0; i < times; i++) {
       if (this.#isOver) return;
@@ -172,6 +178,22 @@ export class Trouble {
     for (let i = 0; i < 100 && !stopped; i++) await this.#cluster.kernel.sleep(100);
     if (!node.alive) return;
     this.#cluster.crash(name);
+    await this.revive(name);
+  }
+
+  /** Garbles a row of a stopped node, one that is sound elsewhere: the last sound copy is nobody's to guess. */
+  async #damage(name: string): Promise<void> {
+    const others = this.#cluster.names.filter((other) => other !== name);
+    const image = this.#cluster.image(name);
+    if (!image || !this.#cluster.isAlive(name)) return;
+    const rows = [...image.rows.values()].filter((row) =>
+      others.every((other) => !this.#ledger.disk(other).damaged.has(keyId(row))),
+    );
+    if (rows.length === 0) return;
+    const { bucket, key } = pick(rows, this.#rng);
+    this.#cluster.crash(name);
+    const last = this.#cluster.image(name);
+    if (last) this.#cluster.restoreImage(name, damageRow(last, bucket, key, "flip"));
     await this.revive(name);
   }
 

@@ -18,6 +18,7 @@ export const FAULTS = [
   "stall",
   "rollback",
   "fsync",
+  "damage",
   "clock",
 ] as const;
 export type Fault = (typeof FAULTS)[number];

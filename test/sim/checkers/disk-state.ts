@@ -8,6 +8,8 @@ import type { KeyId } from "./history.ts";
 export interface Written {
   readonly name: string;
   readonly partition: number;
+  /** Of its key within the partition. */
+  readonly leaf: number;
   readonly key: RowKey;
   readonly entry: Entry;
   readonly body: Uint8Array;
@@ -42,10 +44,14 @@ export interface DiskState {
   floors: Vectors;
   readonly applied: Set<Written>;
   readonly rows: Map<KeyId, Row>;
+  /** Keys in damaged leaves, known to the node or not: until they are healed, only what it answers is judged. */
+  readonly damaged: Set<KeyId>;
   /** Log position → what stands there. */
   readonly positions: Map<number, Written>;
   lastPos: number;
   journalSeqs: Set<number>;
+  /** peer and partition → the vector that it was last said to have. */
+  readonly acks: Map<string, Uint8Array>;
   isCommitting: boolean;
   readonly states: Map<KeyId, RowState[]>;
 }
@@ -56,9 +62,11 @@ export function newDisk(): DiskState {
     floors: new Map(),
     applied: new Set(),
     rows: new Map(),
+    damaged: new Set(),
     positions: new Map(),
     lastPos: 0,
     journalSeqs: new Set(),
+    acks: new Map(),
     isCommitting: false,
     states: new Map(),
   };

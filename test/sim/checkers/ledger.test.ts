@@ -2,8 +2,10 @@ import { describe, expect, it } from "vitest";
 import type { Entry } from "../../../crdt/index.ts";
 import { encodeEntry } from "../../../crdt/index.ts";
 import { utf8 } from "../../../src/kernel/bytes.ts";
+import { parseNodeId } from "../../../src/kernel/ids.ts";
+import { damageRow } from "../../../src/storage/memory.ts";
 import { commitOf } from "../../../src/storage/store.ts";
-import { assign, FakeNode, removeAll, Scene } from "./fake-node.ts";
+import { assign, FakeNode, KEY, removeAll, Scene } from "./fake-node.ts";
 
 interface Pair {
   readonly scene: Scene;
@@ -164,6 +166,30 @@ describe("the ledger rejects", () => {
       run: async ({ eu, us }) => {
         await us.receive(await eu.write([assign("1")], "1"));
         await eu.cut({ commit: (commit) => ({ ...commit, floors: [] }) });
+      },
+    },
+    "an acknowledgement of what the peer never had": {
+      invariant: "acknowledgements are true",
+      run: async ({ eu, us }) => {
+        await eu.write([assign("1")], "1");
+        const vector = eu.state.vector.encode();
+        await eu.commit(commitOf({ acks: [{ peer: parseNodeId(us.name), partition: 0, vector }] }));
+      },
+    },
+    "damage where nothing is damaged": {
+      invariant: "damage is real",
+      run: async ({ eu }) => {
+        const vector = eu.state.vector.encode();
+        await eu.commit(commitOf({ damaged: [{ partition: 0, leaf: 0, vector }] }));
+      },
+    },
+    "a healed leaf whose rows are still not right": {
+      invariant: "rows are exact",
+      run: async ({ eu, scene }) => {
+        await eu.write([assign("1")], "1");
+        scene.ledger.opened("eu", damageRow(eu.image(), KEY.bucket, KEY.key, "flip"));
+        const rows = [{ ...KEY, slot: 0, body: null, conflict: false }];
+        await eu.commit(commitOf({ rows, damaged: [{ partition: 0, leaf: 0, vector: null }] }));
       },
     },
     "a concurrent value that goes without a record": {

@@ -1,7 +1,16 @@
-import type { VersionVector } from "../../../crdt/index.ts";
-import { addedCells, decodeEntry, decodeRow, dotKey, EMPTY_ROW, lastSeq } from "../../../crdt/index.ts";
+import {
+  addedCells,
+  decodeEntry,
+  decodeRow,
+  dotKey,
+  EMPTY_ROW,
+  lastSeq,
+  leafOf,
+  VersionVector,
+} from "../../../crdt/index.ts";
 import { equalBytes } from "../../../src/kernel/bytes.ts";
 import { nodeOfActor } from "../../../src/kernel/ids.ts";
+import { LAYOUT } from "../../../src/replication/replica.ts";
 import type { StoreImage } from "../../../src/storage/memory.ts";
 import type { Commit, LogRecord, VectorEntry } from "../../../src/storage/store.ts";
 import type { DiskObserver } from "../cluster.ts";
@@ -74,9 +83,11 @@ export class Ledger implements DiskObserver {
       if (row.body === null) disk.rows.delete(id);
       else disk.rows.set(id, decodeRow(row.body));
     }
+    for (const id of this.#noteDamage(node, disk, commit.damaged)) changed.add(id);
     for (const [id, [write]] of this.byKey) if (write && copied.has(write.partition)) changed.add(id);
     for (const id of changed) this.#checkRow(node, disk, id);
     this.#checkCut(node, disk, commit);
+    this.#checkAcks(node, disk, commit);
     for (const { seq } of commit.journal) disk.journalSeqs.add(seq);
   }
 
@@ -124,7 +135,13 @@ export class Ledger implements DiskObserver {
     for (const record of from.log) disk.positions.set(record.pos, this.#note(node, disk, record));
     disk.journalSeqs = new Set(from.journal.map(({ seq }) => seq));
     disk.rows.clear();
-    for (const row of from.rows.values()) disk.rows.set(keyId(row), decodeRow(row.body));
+    disk.damaged.clear();
+    for (const row of from.rows.values()) {
+      disk.rows.set(keyId(row), decodeRow(row.body));
+      if (!row.isSound) disk.damaged.add(keyId(row));
+    }
+    for (const { partition, leaf } of from.damaged.values())
+      for (const id of this.#keysIn(partition, leaf)) disk.damaged.add(id);
     for (const id of this.byKey.keys()) this.#checkRow(node, disk, id);
   }
 
@@ -169,6 +186,7 @@ export class Ledger implements DiskObserver {
     const write: Written = {
       name,
       partition: record.partition,
+      leaf: leafOf(record.slot, LAYOUT),
       key: { bucket, key },
       entry,
       body: record.body,
@@ -214,6 +232,24 @@ export class Ledger implements DiskObserver {
     return copied;
   }
 
+  /** What a node counts as acknowledged by a peer, that peer must have had: logs are cut by it. */
+  #checkAcks(node: string, disk: DiskState, { acks }: Commit): void {
+    for (const { peer, partition, vector } of acks) {
+      const at = `${peer} ${partition}`;
+      const known = disk.acks.get(at);
+      if (vector === null || vector.length <= 1 || (known && equalBytes(known, vector))) continue;
+      disk.acks.set(at, vector);
+      const acknowledged = VersionVector.decode(vector);
+      for (const write of this.written.values())
+        if (
+          write.partition === partition &&
+          acknowledged.seq(write.entry.actor) >= lastSeq(write.entry) &&
+          !write.everAt.has(peer)
+        )
+          this.#violations.add("acknowledgements are true", `${node} thinks that ${peer} has ${write.name}`);
+    }
+  }
+
   /** I6: an entry is cut only when another owner has held it, and no stub needs it. */
   #checkCut(node: string, disk: DiskState, { cutLog }: Commit): void {
     for (const pos of cutLog) {
@@ -232,7 +268,31 @@ export class Ledger implements DiskObserver {
 
   // ---- rows
 
+  /** A leaf may be called damaged only where a row is. Returns the keys that are healed: they must be exact again. */
+  #noteDamage(node: string, disk: DiskState, damaged: Commit["damaged"]): KeyId[] {
+    const healed: KeyId[] = [];
+    for (const { partition, leaf, vector } of damaged) {
+      const ids = this.#keysIn(partition, leaf);
+      const known = ids.some((id) => disk.damaged.has(id));
+      if (vector === null) healed.push(...ids.filter((id) => disk.damaged.delete(id)));
+      else for (const id of ids) disk.damaged.add(id);
+      if (vector !== null && !known)
+        this.#violations.add("damage is real", `${node} says that leaf ${leaf} of partition ${partition} is damaged`);
+    }
+    return healed;
+  }
+
+  #keysIn(partition: number, leaf: number): KeyId[] {
+    return [...this.byKey]
+      .filter(([, [write]]) => write?.partition === partition && write.leaf === leaf)
+      .map(([id]) => id);
+  }
+
   #checkRow(node: string, disk: DiskState, id: KeyId): void {
+    if (disk.damaged.has(id)) {
+      this.#noteState(disk, id, null);
+      return;
+    }
     const row = disk.rows.get(id) ?? EMPTY_ROW;
     const applied = this.#noteState(disk, id, row.cells);
     checkRow({ node, id, row, applied, all: this.byKey.get(id) ?? [] }, disk, this.#violations);
@@ -249,6 +309,7 @@ export class Ledger implements DiskObserver {
   }
 
   #checkJournal(node: string, disk: DiskState, row: Commit["rows"][number], commit: Commit): void {
+    if (disk.damaged.has(keyId(row))) return; // what it can't read, it can't record
     const before = disk.rows.get(keyId(row)) ?? EMPTY_ROW;
     const after = row.body === null ? EMPTY_ROW : decodeRow(row.body);
     const gap = journalGap(

@@ -35,7 +35,9 @@ export class Observer {
       if (partition === undefined || row.cells.size === 0) continue;
       live.set(partition, [...(live.get(partition) ?? []), ...[...row.cells.keys()].map((dot) => `${id} ${dot}`)]);
     }
+    const damaged = new Set([...disk.damaged].map((id) => this.#ledger.byKey.get(id)?.[0]?.partition));
     for (const { partition, digest } of status.partitions) {
+      if (damaged.has(partition)) continue; // its sums still count what it had
       const dots = `${partition}: ${(live.get(partition) ?? []).sort().join()}`;
       this.#pair(this.#dotsOf, `${partition}: ${digest}`, dots, `${node} has a digest of other dots`);
       this.#pair(this.#digestOf, dots, `${partition}: ${digest}`, `${node} has another digest of the same dots`);
