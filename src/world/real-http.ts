@@ -49,8 +49,11 @@ export async function serveRealHttp(
   server.on("connection", (socket) => connections.add(socket));
   server.on("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
     connections.begin(incoming.socket, outgoing);
-    watchBody(incoming, limits.requestTimeoutMs);
-    answerLater(() => void listener(incoming, outgoing));
+    answerLater(() => {
+      // Most bodies came with their headers and need no watch.
+      if (!incoming.complete) watchBody(incoming, limits.requestTimeoutMs);
+      void listener(incoming, outgoing);
+    });
   });
   server.on("clientError", refuse);
   server.on("drop", dropLogger(local, limits, log));
@@ -85,8 +88,7 @@ const MOVING_BYTES = 65_536;
 /** Ends a request whose body doesn't come: within each span it must be complete or have moved, unless it is we who don't
  *  read. A stream of any length (an import) is welcome as long as it flows. */
 function watchBody(incoming: IncomingMessage, timeoutMs: number): void {
-  const { headers, socket } = incoming;
-  if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return;
+  const { socket } = incoming;
   let bytesBefore = socket.bytesRead;
   const watch = setInterval(() => {
     const isOurs = incoming.readableLength >= incoming.readableHighWaterMark;
