@@ -115,9 +115,12 @@ export function typesAt(
   path: readonly string[],
 ): Set<SlotType | "map"> {
   const types = new Set<SlotType | "map">();
-  for (const cell of cells)
-    if (startsWith(cell.path, path)) types.add(cell.path.length > path.length ? "map" : slotTypeOf(cell.content));
+  for (const cell of cells) if (startsWith(cell.path, path)) types.add(typeAt(cell, path.length));
   return types;
+}
+
+function typeAt({ path, content }: { path: readonly string[]; content: Content }, depth: number): SlotType | "map" {
+  return path.length > depth ? "map" : slotTypeOf(content);
 }
 
 /** Refuses an operation on a key or field that is of another type here. Only admission asks: a merge never refuses. */
@@ -125,8 +128,10 @@ function checkType(cells: readonly Draft[], op: { readonly path: readonly string
   if (cells.length === 0) return;
   for (let depth = 0; depth <= op.path.length; depth++) {
     const wanted = depth < op.path.length ? "map" : slotTypeOfOp(op.slot);
-    const types = typesAt(cells, op.path.slice(0, depth));
-    if (types.size === 0 || types.has(wanted)) continue;
+    const prefix = op.path.slice(0, depth);
+    const below = cells.filter(({ path }) => startsWith(path, prefix));
+    if (below.length === 0 || below.some((cell) => typeAt(cell, depth) === wanted)) continue;
+    const types = typesAt(below, prefix);
     const where = depth === 0 ? "the key" : `field ${JSON.stringify(op.path.slice(0, depth).join("/"))}`;
     throw new InputError(
       "wrong-type",

@@ -4,7 +4,8 @@ import { arrived } from "./body.ts";
 export interface Line {
   /** From 1; empty lines count too. */
   readonly number: number;
-  /** Null for a line over the limit: its bytes were dropped as they came. */
+  /** Null for a line over the limit: its bytes were dropped as they came. Of the piece they came in: good until the next
+   *  lines are asked for. */
   readonly bytes: Uint8Array | null;
 }
 
@@ -18,7 +19,8 @@ export async function* linesOf(body: ReadableStream<Uint8Array>, maxLineBytes: n
   let heldBytes = 0;
   let number = 1;
   const take = (end: Uint8Array): Line[] => {
-    const bytes = heldBytes + end.length > maxLineBytes ? null : withoutReturn(concatBytes([...held, end]));
+    const whole = held.length === 0 ? end : concatBytes([...held, end]);
+    const bytes = heldBytes + end.length > maxLineBytes ? null : withoutReturn(whole);
     held = [];
     heldBytes = 0;
     const line = { number: number++, bytes };

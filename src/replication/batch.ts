@@ -7,18 +7,14 @@ import {
   digestDelta,
   encodeEntry,
   encodeRow,
-  hashKey,
   holdEarly,
   isEmptyRow,
   lastSeq,
-  leafOf,
   observeHlc,
   openRow,
-  partitionOf,
   planWrite,
   rowDigest,
   rowInventory,
-  slotOf,
   takeReady,
 } from "../../crdt/index.ts";
 import type { Limits } from "../config/types.ts";
@@ -32,25 +28,7 @@ import type { WriteRequest } from "./api.ts";
 import { Unavailable } from "./api.ts";
 import { journalRecord } from "./journal.ts";
 import type { Partition } from "./partitions.ts";
-
-/** Where a key lives. */
-export interface Place extends RowKey {
-  readonly keyHash: Uint8Array;
-  readonly slot: number;
-  readonly partition: number;
-  readonly leaf: number;
-}
-
-export function placeOf(sha256: Sha256, salt: Uint8Array, layout: Layout, { bucket, key }: RowKey): Place {
-  const keyHash = hashKey(sha256, salt, bucket, key);
-  const slot = slotOf(keyHash);
-  return { bucket, key, keyHash, slot, partition: partitionOf(slot, layout), leaf: leafOf(slot, layout) };
-}
-
-/** A row's place in maps: buckets hold no NUL, so this is one to one. */
-export function rowId({ bucket, key }: RowKey): string {
-  return `${bucket}\0${key}`;
-}
+import type { Place } from "./places.ts";
 
 /** What a row's sums count of it. The same object twice when it has no stubs. */
 export interface RowDigests {

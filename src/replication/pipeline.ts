@@ -8,10 +8,12 @@ import { commitOf } from "../storage/store.ts";
 import type { World } from "../world/world.ts";
 import type { WriteRequest } from "./api.ts";
 import { Unavailable } from "./api.ts";
-import type { BatchContext, Place, WorkingRow } from "./batch.ts";
-import { Batch, placeOf, rowId } from "./batch.ts";
+import type { BatchContext, WorkingRow } from "./batch.ts";
+import { Batch } from "./batch.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
+import type { Place } from "./places.ts";
+import { Places, rowId } from "./places.ts";
 import { Publishing } from "./publishing.ts";
 import { type CachedRow, RowCache } from "./row-cache.ts";
 
@@ -78,10 +80,12 @@ export class Pipeline {
   #reading = new Map<string, symbol>();
   #queuedWrites = 0;
   readonly publishing = new Publishing();
+  readonly #places: Places;
   readonly #unsavedDamage: Commit["damaged"][number][] = [];
 
   constructor(options: PipelineOptions) {
     this.#options = options;
+    this.#places = new Places(options);
     this.cache = new RowCache(options.limits.cacheBytes);
     this.tail = new LogTail(16 * 2 ** 20, options.saved.lastPos);
     this.#actorStart = Number(options.saved.settings.get("actorStart") ?? 0);
@@ -288,8 +292,7 @@ export class Pipeline {
   // ---- shared with repair and catch-up, which run alone
 
   place(key: RowKey): Place {
-    const { sha256, salt, layout } = this.#options;
-    return placeOf(sha256, salt, layout, key);
+    return this.#places.of(key);
   }
 
   partition(id: number): Partition {
@@ -334,13 +337,9 @@ export class Pipeline {
     this.#hlc = batch.hlc;
     for (const [id, state] of batch.states) this.partition(id).state = state;
     for (const record of parts.log) {
-      const place = { partition: record.partition, leaf: leafOf(record.slot, this.#options.layout) };
-      this.partition(place.partition).sums.add(
-        place.leaf,
-        record.digestDelta,
-        record.inventoryDelta,
-        record.recordDelta,
-      );
+      const leaf = leafOf(record.slot, this.#options.layout);
+      const { sums } = this.partition(record.partition);
+      sums.add(leaf, record.digestDelta, record.inventoryDelta, record.recordDelta);
     }
     this.tail.append(parts.log);
     const isBulk = changed.length >= BULK_ROWS;

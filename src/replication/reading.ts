@@ -8,9 +8,9 @@ import { checkKey } from "./admission.ts";
 import type { Deletion, ReadResult } from "./api.ts";
 import { Unavailable } from "./api.ts";
 import type { BatchContext } from "./batch.ts";
-import { rowId } from "./batch.ts";
 import type { OutgoingPeer } from "./peer/outgoing.ts";
 import type { Pipeline } from "./pipeline.ts";
+import { rowId } from "./places.ts";
 import type { Repair } from "./repair.ts";
 
 export interface ReadingOptions extends BatchContext {

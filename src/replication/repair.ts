@@ -21,13 +21,13 @@ import { equalBytes } from "../kernel/bytes.ts";
 import type { RowKey, RowRead, Store } from "../storage/store.ts";
 import type { World } from "../world/world.ts";
 import type { BatchContext, WorkingRow } from "./batch.ts";
-import { rowId } from "./batch.ts";
 import type { Partition } from "./partitions.ts";
 import type { WireRow } from "./peer/frames.ts";
 import { parseBody, rowsReply } from "./peer/frames.ts";
 import type { BulkSource } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
 import type { Pipeline } from "./pipeline.ts";
+import { rowId } from "./places.ts";
 
 const BULK_TIMEOUT_MS = 30_000;
 /** Leaves asked for in one request: a few rows each. */

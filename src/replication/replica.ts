@@ -54,6 +54,7 @@ export class Replica implements ReplicaApi {
   readonly #reading: Reading;
   readonly #catchUp: CatchUp;
   readonly #retention: Retention;
+  readonly #durableHere: ReadonlyMap<Region, number>;
   readonly #readiness: Readiness;
   readonly #peers: Peers;
   readonly #listeners = new Set<(event: ReplicaEvent) => void>();
@@ -81,6 +82,7 @@ export class Replica implements ReplicaApi {
       startRepair: () => void this.repair(),
     });
     this.#pipeline = parts.pipeline;
+    this.#durableHere = new Map([[this.region, 1]]);
     this.#waiting = parts.waiting;
     this.#repair = parts.repair;
     this.#catchUp = parts.catchUp;
@@ -165,7 +167,7 @@ export class Replica implements ReplicaApi {
       dots,
       stamp: entry?.stamp ?? null,
       vector,
-      durable: new Map([[this.region, 1]]),
+      durable: this.#durableHere,
     };
   }
 

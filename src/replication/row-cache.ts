@@ -1,6 +1,7 @@
 import type { Row } from "../../crdt/index.ts";
 import { LruMap } from "../kernel/bounded-map.ts";
-import type { Place, RowDigests, WorkingRow } from "./batch.ts";
+import type { RowDigests, WorkingRow } from "./batch.ts";
+import type { Place } from "./places.ts";
 
 /** A row as of the last commit, with what else it would take four hashes to find out again. */
 export interface CachedRow {

@@ -231,7 +231,6 @@ describe("a SQLite store", () => {
       buckets: ["SCAN rows USING COVERING INDEX rows_by_key"],
       countConflicts: ["SCAN rows USING COVERING INDEX rows_in_conflict"],
       // These begin at the start and end with the limit, or hold flagged records alone.
-      firstOfLog: ["SCAN log"],
       awaiting: ["SCAN log USING INDEX log_awaiting"],
     });
   });

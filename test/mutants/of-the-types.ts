@@ -131,8 +131,8 @@ export const ofTheTypes: readonly Mutant[] = [
     "drafts.filter((cell) => cell.dot !== null && samePath",
   ]),
   writes("no-type-check", BY_WRITE, [
-    "    if (types.size === 0 || types.has(wanted)) continue;",
-    "    if (types.size >= 0) continue;",
+    "    if (below.length === 0 || below.some((cell) => typeAt(cell, depth) === wanted)) continue;",
+    "    if (below.length >= 0) continue;",
   ]),
   counters("increment-forgets-sums", BY_COUNTER, [
     "plus: (before?.plus ?? 0n) + (by > 0n ? by : 0n)",
