@@ -2,15 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sqlite3 from "sqlite3";
-import {
-  type City,
-  cityKey,
-  cityLine,
-  loadCities,
-  nearestRegion,
-  REGION_SITES,
-  sampleCities,
-} from "../src/cli/cities.ts";
+import { type City, cityKey, cityLine, loadCities, nearestRegion, REGION_SITES } from "../src/cli/cities.ts";
 import type { Figure, Report } from "./machine.ts";
 import { machineLine, median } from "./machine.ts";
 import type { BenchNode } from "./nodes.ts";
@@ -18,29 +10,33 @@ import { withNodes } from "./nodes.ts";
 
 // Question: how fast does one node take real map records durably, beside a plain batched insert of the same rows into
 // SQLite with the same durability? And how long until three nodes hold all of them, equal?
-// Peer: sqlite3 (node-sqlite3) itself, one table (bucket, key, body), WAL, synchronous=FULL, 200 rows a transaction.
+// Peer: sqlite3 (node-sqlite3) itself, one table (bucket, key, body), WAL, synchronous=FULL, 200 rows a transaction; the
+// same rows in the same order. What is sent is made before the clock runs, for both.
 // All three nodes together: each place goes to the region nearest to it.
 // Run: npm run -s bench -- import
 
 const ROUNDS = 3;
-const RECORDS = 40_000;
 const BATCH = 200;
 
-async function importInto(url: string, lines: readonly string[]): Promise<void> {
+function bodyOf(cities: readonly City[]): Uint8Array {
+  return Buffer.from(`${cities.map(cityLine).join("\n")}\n`);
+}
+
+async function importInto(url: string, body: Uint8Array, records: number): Promise<void> {
   const response = await fetch(`${url}/v1/import`, {
     method: "POST",
     headers: { "content-type": "application/x-ndjson" },
-    body: `${lines.join("\n")}\n`,
+    body,
   });
   const answer = (await response.json()) as { written?: number };
-  if (answer.written !== lines.length) throw new Error(`import: ${JSON.stringify(answer).slice(0, 500)}`);
+  if (answer.written !== records) throw new Error(`import: ${JSON.stringify(answer).slice(0, 500)}`);
 }
 
 function perSecond(records: number, startedMs: number): number {
   return (records / (performance.now() - startedMs)) * 1_000;
 }
 
-async function plainSqlite(cities: readonly City[]): Promise<number> {
+async function plainSqlite(rows: readonly (readonly [key: string, line: string])[]): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), "starling-bench-"));
   const db = await new Promise<sqlite3.Database>((resolve, reject) => {
     const opened: sqlite3.Database = new sqlite3.Database(join(dir, "plain.db"), (error) =>
@@ -57,13 +53,13 @@ async function plainSqlite(cities: readonly City[]): Promise<number> {
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE rows (bucket TEXT, key TEXT, body BLOB, PRIMARY KEY (bucket, key)) WITHOUT ROWID",
   );
   const startedMs = performance.now();
-  for (let at = 0; at < cities.length; at += BATCH) {
-    const rows = cities.slice(at, at + BATCH).map((city) => [cityKey(city), cityLine(city)]);
+  for (let at = 0; at < rows.length; at += BATCH) {
     await exec("BEGIN");
-    await run("INSERT INTO rows SELECT 'cities', value->>0, value->>1 FROM json_each(?)", [JSON.stringify(rows)]);
+    const some = JSON.stringify(rows.slice(at, at + BATCH));
+    await run("INSERT INTO rows SELECT 'cities', value->>0, value->>1 FROM json_each(?)", [some]);
     await exec("COMMIT");
   }
-  const rate = perSecond(cities.length, startedMs);
+  const rate = perSecond(rows.length, startedMs);
   await new Promise<void>((resolve) => db.close(() => resolve()));
   rmSync(dir, { recursive: true });
   return rate;
@@ -71,10 +67,12 @@ async function plainSqlite(cities: readonly City[]): Promise<number> {
 
 async function throughThree(all: readonly City[]): Promise<Figure[]> {
   return withNodes([...REGION_SITES.keys()], async (nodes) => {
-    const linesOf = ({ name }: BenchNode): string[] => all.filter((c) => nearestRegion(c) === name).map(cityLine);
-    const shares = nodes.map((node) => ({ node, lines: linesOf(node) }));
+    const shares = nodes.map(({ name, url }) => {
+      const cities = all.filter((city) => nearestRegion(city) === name);
+      return { url, body: bodyOf(cities), records: cities.length };
+    });
     const startedMs = performance.now();
-    await Promise.all(shares.map(({ node, lines }) => importInto(node.url, lines)));
+    await Promise.all(shares.map(({ url, body, records }) => importInto(url, body, records)));
     const acceptedS = (performance.now() - startedMs) / 1_000;
     await untilEqual(nodes, all.length);
     return [
@@ -102,17 +100,17 @@ async function untilEqual(nodes: readonly BenchNode[], records: number): Promise
 
 export async function run(): Promise<Report> {
   const all = loadCities();
-  const some = sampleCities(all, RECORDS);
-  const lines = some.map(cityLine);
+  const rows = all.map((city) => [cityKey(city), cityLine(city)] as const);
+  const body = bodyOf(all);
   const ours: number[] = [];
   const plain: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    plain.push(await plainSqlite(some));
+    plain.push(await plainSqlite(rows));
     ours.push(
       await withNodes(["eu"], async ([node]) => {
         const startedMs = performance.now();
-        await importInto((node as BenchNode).url, lines);
-        return perSecond(lines.length, startedMs);
+        await importInto((node as BenchNode).url, body, all.length);
+        return perSecond(all.length, startedMs);
       }),
     );
   }
