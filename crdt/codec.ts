@@ -42,29 +42,41 @@ export function encodeRow(row: Row): Uint8Array {
 function stampTable(cells: readonly Cell[]): { list: readonly Stamp[]; indexes: ReadonlyMap<Stamp, number> } {
   const list: Stamp[] = [];
   const indexes = new Map<Stamp, number>();
-  let byText: Map<string, number> | null = null;
+  const byMs = new Map<number, number[]>();
   for (const { stamp } of cells) {
     if (indexes.has(stamp)) continue;
-    if (list.length > 0) byText ??= new Map(list.map((one, i) => [stampText(one), i]));
-    const index = byText?.get(stampText(stamp)) ?? list.length;
+    const ofSameMs = byMs.get(stamp.hlc.ms);
+    const index = ofSameMs?.find((at) => sameStamp(list[at] as Stamp, stamp)) ?? list.length;
     indexes.set(stamp, index);
     if (index < list.length) continue;
     list.push(stamp);
-    byText?.set(stampText(stamp), index);
+    if (ofSameMs) ofSameMs.push(index);
+    else byMs.set(stamp.hlc.ms, [index]);
   }
   return { list, indexes };
 }
 
-const stampTexts = new WeakMap<Stamp, string>();
+function sameStamp(a: Stamp, b: Stamp): boolean {
+  return (
+    a.hlc.ms === b.hlc.ms &&
+    a.hlc.counter === b.hlc.counter &&
+    a.suspect === b.suspect &&
+    a.author === b.author &&
+    a.reason === b.reason
+  );
+}
 
-function stampText(stamp: Stamp): string {
-  let text = stampTexts.get(stamp);
-  if (text === undefined) {
-    const { hlc, suspect, author, reason } = stamp;
-    text = JSON.stringify([hlc.ms, hlc.counter, suspect, author, reason]);
-    stampTexts.set(stamp, text);
+/** Is one of them listed twice? */
+function hasTwins(stamps: readonly Stamp[]): boolean {
+  if (stamps.length < 2) return false;
+  const byMs = new Map<number, Stamp[]>();
+  for (const stamp of stamps) {
+    const ofSameMs = byMs.get(stamp.hlc.ms);
+    if (!ofSameMs) byMs.set(stamp.hlc.ms, [stamp]);
+    else if (ofSameMs.some((other) => sameStamp(other, stamp))) return true;
+    else ofSameMs.push(stamp);
   }
-  return text;
+  return false;
 }
 
 /** Throws InputError on anything but what `encodeRow` makes. */
@@ -114,7 +126,6 @@ function readCells(input: Reader, actors: readonly ActorId[], stamps: readonly S
     putCell(row, cell);
     last = cell;
   }
-  const hasTwins = stamps.length > 1 && new Set(stamps.map(stampText)).size < stamps.length;
-  if (usedActors !== actors.length || usedStamps !== stamps.length || hasTwins)
+  if (usedActors !== actors.length || usedStamps !== stamps.length || hasTwins(stamps))
     throw new InputError("bad-encoding", "a row lists what no cell names");
 }

@@ -21,7 +21,10 @@ async function runNode(config: Config, warnings: readonly string[]): Promise<voi
   const stopRequested = stopRequest(log);
   try {
     const node = await startNode(config, makeRealWorld({ log }), { loopDelayMs: watchLoop() });
-    const reason = await Promise.race([stopRequested, node.failed.then((why) => new CliError(EXIT.failed, why))]);
+    const reason = await Promise.race([
+      stopRequested,
+      node.failed.then((why) => new CliError(EXIT.failed, withAdvice(why, config.node.dataDir))),
+    ]);
     log.info("node.stopping", { reason: reason instanceof CliError ? reason.message : reason });
     // Not cleared, but no reason to live on either: it fires only when something else keeps the process alive.
     setTimeout(() => {
@@ -32,7 +35,7 @@ async function runNode(config: Config, warnings: readonly string[]): Promise<voi
     log.info("node.stopped");
     if (reason instanceof CliError) throw reason;
   } catch (error) {
-    throw failure(error, log);
+    throw failure(error, log, config.node.dataDir);
   } finally {
     // The supervisor's channel would keep the process alive.
     if (process.connected) process.disconnect();
@@ -97,11 +100,27 @@ function stopOnDoubt(log: Log): void {
   process.on("unhandledRejection", stop);
 }
 
+const DAMAGE = /\bSQLITE_(?:CORRUPT|NOTADB)\b|\bdamaged on disk\b/;
+
+/** A start would end the same way: say what to do instead. */
+function withAdvice(reason: string, dataDir: string): string {
+  return DAMAGE.test(reason) ? damageAdvice(reason, dataDir) : reason;
+}
+
+function damageAdvice(reason: string, dataDir: string): string {
+  return (
+    `the data in ${dataDir} is damaged (${reason}). To restore it from the peers, empty the data directory and start ` +
+    "again; keep a copy of it first: a write that no peer has is nowhere else"
+  );
+}
+
 /** What ends the process has its whole story in the log, and a sentence on standard error. */
-function failure(error: unknown, log: Log): CliError {
+function failure(error: unknown, log: Log, dataDir: string): CliError {
   if (error instanceof CliError) return error;
   log.error("node.failed", { error });
   if (!(error instanceof Error)) return new CliError(EXIT.failed, String(error));
+  if (error.name === "DamagedError" || DAMAGE.test(error.message))
+    return new CliError(EXIT.failed, damageAdvice(error.message, dataDir));
   const address = "address" in error && "port" in error ? ` (${error.address}:${error.port})` : "";
   if ("code" in error && error.code === "EADDRINUSE")
     return new CliError(

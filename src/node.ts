@@ -4,6 +4,7 @@ import type { Config } from "./config/types.ts";
 import { makeApp } from "./http/app.ts";
 import type { NodeId } from "./kernel/ids.ts";
 import { Members, metaOf, peerAddressOf, Regions } from "./members.ts";
+import type { Tuning } from "./replication/parts.ts";
 import { Replica } from "./replication/replica.ts";
 import { shapeNetwork } from "./world/shaping.ts";
 import type { Address, World } from "./world/world.ts";
@@ -28,6 +29,8 @@ export interface RunningNode {
 export interface NodeExtras {
   /** How late the event loop was lately; only a real process can tell. */
   readonly loopDelayMs?: () => { readonly p50: number; readonly p99: number; readonly max: number };
+  /** For simulations of long times: nothing in a configuration sets it. */
+  readonly tuning?: Tuning;
 }
 
 /** The one place where the parts meet: (configuration, world) → node. The simulator runs this very function. */
@@ -60,6 +63,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       gossipedAddress: (node) => (gossip ? peerAddressOf(gossip, node) : null),
       attribute: (stream, region) => shaped?.attribute(stream, region),
       onFailure: fail,
+      ...(extras.tuning && { tuning: extras.tuning }),
     });
     closers.push(() => replica.stop());
     const peer = await world.network.listen(config.peer.bind, (stream) => replica.accept(stream));

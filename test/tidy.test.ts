@@ -152,7 +152,7 @@ describe("what a reader relies on", () => {
     const entries = product.filter(({ path }) => /^(?:src\/main|crdt\/index|gossip\/index)\.ts$/.test(path));
     const alone = product.filter(({ path }) => path in LONELY);
     const tests = code.filter(({ path }) =>
-      /\.(?:test|child|reporter)\.ts$|\.config\.ts$|^bench\/[^/]*\.ts$|^test\/mutants\/(?:run|finders)\.ts$|^test\/sim\/main\.ts$/.test(
+      /\.(?:test|child|reporter)\.ts$|\.config\.ts$|^bench\/[^/]*\.ts$|^test\/mutants\/(?:run|finders)\.ts$|^test\/(?:sim|fuzz)\/main\.ts$/.test(
         path,
       ),
     );

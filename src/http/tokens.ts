@@ -161,7 +161,7 @@ function readIndexed(input: Reader, actors: readonly ActorId[]): VersionVector {
   for (let left = input.count(2); left > 0; left--) {
     const actor = actors[input.uint()];
     const seq = input.uint();
-    if (actor === undefined) throw new InputError("bad-session", WHAT_TO_DO.session);
+    if (actor === undefined || seq <= vector.seq(actor)) throw new InputError("bad-session", WHAT_TO_DO.session);
     vector.rise(actor, seq);
   }
   return vector;

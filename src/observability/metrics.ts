@@ -72,6 +72,8 @@ function replicaGauges(gauge: MakeGauge): (status: ReplicaStatus) => void {
   const queued = gauge("queued_writes", "Writes that wait for a commit.");
   const early = gauge("early_entries", "Entries that wait for a gap.");
   const damaged = gauge("damaged_leaves", "Leaves whose rows don't add up.");
+  const free = gauge("disk_free_bytes", "Free bytes on the data's disk, as last asked.");
+  const room = gauge("disk_room", "3 ample, 2 low, 1 scarce, 0 full.");
   const link = gauge("peer_link_up", "1 when the link to this peer is up.", ["peer"]);
   const lag = gauge("peer_lag_entries", "Entries that this peer has not acknowledged.", ["peer"]);
   const behind = gauge("peer_behind_entries", "Entries that this peer showed and we lack.", ["peer"]);
@@ -83,6 +85,8 @@ function replicaGauges(gauge: MakeGauge): (status: ReplicaStatus) => void {
     isReady.set(status.ready && status.failed === undefined ? 1 : 0);
     queued.set(status.queueDepth);
     early.set(status.earlyEntries);
+    if (status.disk.freeBytes !== null) free.set(status.disk.freeBytes);
+    room.set(["full", "scarce", "low", "ample"].indexOf(status.disk.level));
     damaged.set(status.partitions.reduce((sum, { damagedLeaves }) => sum + damagedLeaves, 0));
     for (const peer of status.peers) {
       const label = { peer: peer.node };

@@ -62,6 +62,8 @@ export interface WriteRequest extends RowKey {
   readonly seen: "blind" | { readonly dots: readonly Dot[] } | { readonly vector: VersionVector };
   readonly author: string;
   readonly reason?: string;
+  /** It settles a conflict: taken also when the disk has room for little more. */
+  readonly settles?: boolean;
   /** Runs against the row inside the transaction, before anything is planned; throws InputError to refuse (If-Match). */
   readonly guard?: (row: Row) => void;
 }
@@ -121,7 +123,12 @@ export interface ReplicaStatus {
   readonly failed?: string;
   readonly queueDepth: number;
   readonly earlyEntries: number;
+  /** `full`: reads only. Free bytes as last asked, null before. */
+  readonly disk: { readonly level: RoomLevel; readonly freeBytes: number | null };
 }
+
+/** How much room the disk has left. `low`: no imports. `scarce`: only what removes or settles. `full`: reads only. */
+export type RoomLevel = "ample" | "low" | "scarce" | "full";
 
 export interface PartitionStatus {
   readonly partition: number;
@@ -173,4 +180,5 @@ export type ReplicaEvent =
   | { readonly kind: "damage"; readonly partition: number; readonly leaf: number; readonly healed: boolean }
   | { readonly kind: "failed"; readonly reason: string };
 
+export type { JournalBody, JournalValue } from "./journal.ts";
 export type { Cell };

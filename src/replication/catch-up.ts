@@ -112,6 +112,7 @@ export class CatchUp {
     floor: VersionVector,
   ): Promise<void> {
     const { pipeline, store, layout } = this.#o;
+    pipeline.admitEntries();
     const p = pipeline.partition(partition);
     if (!wantsCopy(p.state, floor)) return; // it came late: the log reaches by now
     const theirs = this.#repair.decodeRows(wire, partition);

@@ -20,6 +20,7 @@ export interface JournalValue {
   readonly path: readonly string[];
   readonly kind: string;
   readonly contentType?: string;
+  /** base64url, cut where it is long. */
   readonly $b64?: string;
   readonly author: string;
   readonly hlcMs: number;

@@ -5,7 +5,9 @@ import type { Store, StoreState } from "../storage/store.ts";
 import type { Address, Stream, World } from "../world/world.ts";
 import type { PeerSync } from "./api.ts";
 import { CatchUp } from "./catch-up.ts";
+import { DiskRoom } from "./disk-room.ts";
 import type { Partition } from "./partitions.ts";
+import { HEARTBEAT_MS } from "./peer/link.ts";
 import { Peers } from "./peers.ts";
 import type { Published } from "./pipeline.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -23,6 +25,15 @@ export interface ReplicaOptions {
   readonly attribute: (stream: Stream, region: string) => void;
   /** Storage failed or a state was impossible: the process must stop (I13). */
   readonly onFailure: (reason: string) => void;
+  readonly tuning?: Tuning;
+}
+
+/** What all nodes of a cluster must have alike. */
+export interface Tuning {
+  /** Peers of another one are refused. A disk keeps the one it began with. */
+  readonly layout?: Layout;
+  /** Of links to peers; five of them in silence break one. */
+  readonly heartbeatMs?: number;
 }
 
 /** What the parts of a replica tell it. */
@@ -42,6 +53,7 @@ export interface Parts {
   readonly repair: Repair;
   readonly catchUp: CatchUp;
   readonly retention: Retention;
+  readonly room: DiskRoom;
   readonly reading: Reading;
   readonly peers: Peers;
 }
@@ -58,8 +70,10 @@ export function makeParts(
   const { salt, owners } = config.cluster;
   const { limits } = config;
   const context = { partitions, sha256: world.sha256, salt, layout, limits, maxDriftMs: config.clock.maxDriftMs };
+  const room = new DiskRoom(world, store);
   const pipeline = new Pipeline({
     ...context,
+    room,
     node: config.node.id,
     store,
     world,
@@ -88,7 +102,8 @@ export function makeParts(
     world,
     store,
     partitions,
-    partitionBits: layout.partitionBits,
+    layout,
+    heartbeatMs: options.tuning?.heartbeatMs ?? HEARTBEAT_MS,
     pipeline,
     repair,
     catchUp,
@@ -98,5 +113,5 @@ export function makeParts(
     startRepair: events.startRepair,
   });
   const reading = new Reading({ ...context, world, store, pipeline, repair, peers: () => peers.outgoing });
-  return { pipeline, waiting, repair, catchUp, retention, reading, peers };
+  return { pipeline, room, waiting, repair, catchUp, retention, reading, peers };
 }

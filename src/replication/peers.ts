@@ -1,4 +1,4 @@
-import type { Entry } from "../../crdt/index.ts";
+import type { Entry, Layout } from "../../crdt/index.ts";
 import { addDigest, decodeEntry, readSum, VersionVector } from "../../crdt/index.ts";
 import { childSums, type LeafSums } from "../../gossip/antientropy/merkle.ts";
 import type { SyncHost, SyncMessage } from "../../gossip/antientropy/session.ts";
@@ -17,7 +17,7 @@ import type { Partition } from "./partitions.ts";
 import type { Hello } from "./peer/frames.ts";
 import type { BulkSource, PeerHost } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
-import { IncomingPeers, PROTOCOL } from "./peer/incoming.ts";
+import { IncomingPeers, PROTOCOL, USUAL_LEAF_BITS } from "./peer/incoming.ts";
 import { OutgoingPeer } from "./peer/outgoing.ts";
 import type { Pipeline, Received } from "./pipeline.ts";
 import type { Repair } from "./repair.ts";
@@ -27,7 +27,8 @@ export interface PeersOptions {
   readonly world: World;
   readonly store: Store;
   readonly partitions: readonly Partition[];
-  readonly partitionBits: number;
+  readonly layout: Layout;
+  readonly heartbeatMs: number;
   readonly pipeline: Pipeline;
   readonly repair: Repair;
   readonly catchUp: CatchUp;
@@ -49,8 +50,10 @@ export class Peers implements PeerHost {
   readonly tail: LogTail;
   readonly partitions: readonly Partition[];
   readonly syncIntervalMs: number;
+  readonly heartbeatMs: number;
   readonly outgoing: readonly OutgoingPeer[];
   readonly incoming: IncomingPeers;
+  readonly #vectorHashes = new Map<number, { readonly vector: VersionVector; readonly hash: Uint8Array }>();
 
   constructor(options: PeersOptions) {
     this.#o = options;
@@ -60,6 +63,7 @@ export class Peers implements PeerHost {
     this.tail = options.pipeline.tail;
     this.partitions = options.partitions;
     this.syncIntervalMs = options.config.replication.syncIntervalMs;
+    this.heartbeatMs = options.heartbeatMs;
     const others = options.config.cluster.owners.filter(({ id }) => id !== this.node);
     this.outgoing = others.map(({ id, region }) => new OutgoingPeer(this, id, region));
     this.incoming = new IncomingPeers(this, this.#answers(), options.attribute);
@@ -105,7 +109,7 @@ export class Peers implements PeerHost {
   hello(traffic: Hello["traffic"]): Hello {
     const { cluster, node } = this.#o.config;
     const proof = this.world.sha256(new Writer().raw(cluster.salt).text("peer").text(cluster.id).finish()).slice(0, 16);
-    const { partitionBits } = this.#o;
+    const { partitionBits, leafBits } = this.#o.layout;
     return {
       cluster: cluster.id,
       proof,
@@ -113,6 +117,7 @@ export class Peers implements PeerHost {
       region: node.region,
       traffic,
       partitionBits,
+      ...(leafBits !== USUAL_LEAF_BITS && { leafBits }),
       protocol: PROTOCOL,
       epoch: 0,
       features: [],
@@ -197,15 +202,24 @@ export class Peers implements PeerHost {
 
   #hashes(): Uint8Array {
     return concatBytes(
-      this.partitions.flatMap(({ state, sums }) => [
-        this.world.sha256(state.vector.encode()).subarray(0, HASH_BYTES),
-        sums.total().subarray(0, HASH_BYTES),
+      this.partitions.flatMap((p) => [
+        this.#vectorHash(p).subarray(0, HASH_BYTES),
+        p.sums.total().subarray(0, HASH_BYTES),
       ]),
     );
   }
 
+  /** Each round asks for all of them, and most vectors are as they were in the round before. */
+  #vectorHash({ id, state: { vector } }: Partition): Uint8Array {
+    const held = this.#vectorHashes.get(id);
+    if (held?.vector.equals(vector)) return held.hash;
+    const hash = this.world.sha256(vector.encode());
+    this.#vectorHashes.set(id, { vector: vector.copy(), hash });
+    return hash;
+  }
+
   #summary(): { vectors: Uint8Array; sums: Uint8Array } {
-    const vectors = concatBytes(this.partitions.map(({ state }) => this.world.sha256(state.vector.encode())));
+    const vectors = concatBytes(this.partitions.map((p) => this.#vectorHash(p)));
     return { vectors: this.world.sha256(vectors).slice(0, 16), sums: digestOfAll(this.partitions) };
   }
 

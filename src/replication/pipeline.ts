@@ -2,26 +2,27 @@ import type { Digest, Entry, Hlc, Row, Stamp, VersionVector } from "../../crdt/i
 import { decodeRow, EMPTY_ROW, HLC_ZERO, leafOf, tickHlc } from "../../crdt/index.ts";
 import { InputError, present } from "../kernel/assert.ts";
 import type { ActorId, NodeId } from "../kernel/ids.ts";
-import { makeActorId } from "../kernel/ids.ts";
 import type { Commit, LogRecord, RowKey, Store, StoreState } from "../storage/store.ts";
-import { commitOf } from "../storage/store.ts";
+import { commitOf, DiskFullError } from "../storage/store.ts";
 import type { World } from "../world/world.ts";
 import type { WriteRequest } from "./api.ts";
 import { Unavailable } from "./api.ts";
 import type { BatchContext, WorkingRow } from "./batch.ts";
 import { Batch } from "./batch.ts";
+import { type DiskRoom, diskFull } from "./disk-room.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
 import type { Place } from "./places.ts";
 import { Places, rowId } from "./places.ts";
-import { Publishing } from "./publishing.ts";
-import { type CachedRow, RowCache } from "./row-cache.ts";
+import { CommittedRows } from "./rows.ts";
+import { RunActor } from "./run-actor.ts";
 
 export interface PipelineOptions extends BatchContext {
   readonly node: NodeId;
   readonly store: Store;
   readonly world: World;
   readonly saved: StoreState;
+  readonly room: DiskRoom;
   /** After each commit, with what became visible. */
   readonly onCommit: (published: Published) => void;
   readonly onFailure: (reason: string) => void;
@@ -58,37 +59,28 @@ export interface Received {
 // fsync more often (architecture.md, Storage: ~200 keep commits at 4 ms; entries here are several rows' work).
 const BATCH_ITEMS = 400;
 const SUMS_SAVE_CHANGES = 20_000;
-/** New rows of a commit this large come from an import or a catch-up, and few of them are read soon: they would push out
- *  what is in use, and the collector would carry them along. */
-const BULK_ROWS = 128;
-
 /** The one writer of a node: takes jobs in order, forms batches while a commit runs, reads the rows they touch, applies
  *  them, commits everything in one transaction and only then shows it to anyone (I1, I7). */
 export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #jobs: Job[] = [];
-  readonly cache: RowCache;
+  readonly rows: CommittedRows;
   readonly tail: LogTail;
   #running = false;
   #failed: string | null = null;
   #hlc: Hlc = HLC_ZERO;
-  #actor: ActorId | null = null;
-  #savedActor: ActorId | null = null;
-  #actorStart: number;
+  readonly #actor: RunActor;
   #journalSeq: number;
-  /** Counts commits: a row read at one number may go into the cache only if no later commit touched it. */
-  #reading = new Map<string, symbol>();
   #queuedWrites = 0;
-  readonly publishing = new Publishing();
   readonly #places: Places;
   readonly #unsavedDamage: Commit["damaged"][number][] = [];
 
   constructor(options: PipelineOptions) {
     this.#options = options;
     this.#places = new Places(options);
-    this.cache = new RowCache(options.limits.cacheBytes);
+    this.rows = new CommittedRows(options.store, options.limits.cacheBytes, (key) => this.place(key));
     this.tail = new LogTail(16 * 2 ** 20, options.saved.lastPos);
-    this.#actorStart = Number(options.saved.settings.get("actorStart") ?? 0);
+    this.#actor = new RunActor(options.world, options.node, options.saved.settings);
     this.#journalSeq = options.saved.lastJournalSeq;
   }
 
@@ -100,24 +92,19 @@ export class Pipeline {
     return this.#jobs.length;
   }
 
-  /** The author of this run's dots: made at its first write, its start above any persisted one (data.md, Actors). */
+  /** The author of this run's dots. */
   get actor(): ActorId {
-    if (!this.#actor) {
-      const { world, node } = this.#options;
-      this.#actorStart = Math.max(this.#actorStart + 1, world.clock.wallMs());
-      this.#actor = makeActorId(node, this.#actorStart, world.rng.u32());
-    }
-    return this.#actor;
+    return this.#actor.id;
   }
 
   /** Null before the first write of this run. */
   get currentActor(): ActorId | null {
-    return this.#actor;
+    return this.#actor.current;
   }
 
   /** The next write takes a new actor: a peer knew more of the present one than we do (replication.md, path 1). */
   renewActor(): void {
-    this.#actor = null;
+    this.#actor.renew();
   }
 
   write(requests: readonly WriteRequest[]): Promise<(Accepted | Error)[]> {
@@ -132,9 +119,15 @@ export class Pipeline {
   /** The door for entries of peers. */
   receive(entries: readonly Entry[]): Promise<Received> {
     return new Promise((resolve, reject) => {
+      this.admitEntries();
       const done = (result: Received | Error): void => (result instanceof Error ? reject(result) : resolve(result));
       this.#push({ kind: "entries", entries, done });
     });
+  }
+
+  /** Throws Unavailable while the disk has no room for what peers bring. */
+  admitEntries(): void {
+    this.#options.room.admitEntries();
   }
 
   /** Runs between two transactions: what it reads belongs to exactly the vectors it sees. */
@@ -175,7 +168,7 @@ export class Pipeline {
   /** Takes no more jobs, those that wait included. */
   refuse(reason: string): void {
     this.#failed = reason;
-    this.publishing.end();
+    this.rows.abandon();
     for (const job of this.#jobs.splice(0)) this.#reject(job, new Unavailable("storage-failed", reason));
   }
 
@@ -196,6 +189,7 @@ export class Pipeline {
       } catch (error) {
         const known = error instanceof InputError || error instanceof Unavailable;
         first.failed(known ? error : new Unavailable("storage-failed", "this node's storage failed"));
+        // A full disk too: what runs alone has changed sums in memory by then.
         if (!known) throw error;
       }
       return;
@@ -221,19 +215,14 @@ export class Pipeline {
     try {
       await this.readInto(batch, this.#keysOf(jobs));
       const answers = jobs.map((job) => (job.kind === "write" ? this.#write(batch, job) : this.#receive(batch, job)));
-      await this.commit(batch, this.#startToSave());
+      await this.commit(batch, this.#actor.toSave());
       for (const answer of answers) answer();
     } catch (error) {
-      for (const job of jobs) this.#reject(job, new Unavailable("storage-failed", "the write could not be committed"));
-      throw error;
+      const isFull = error instanceof DiskFullError;
+      const why = isFull ? diskFull("full") : new Unavailable("storage-failed", "the write could not be committed");
+      for (const job of jobs) this.#reject(job, why);
+      if (!isFull) throw error;
     }
-  }
-
-  /** The start of this run's actor, once, with the first commit that may hold its dots. */
-  #startToSave(): Partial<Commit> {
-    if (this.#actor === this.#savedActor) return {};
-    this.#savedActor = this.#actor;
-    return { settings: [{ name: "actorStart", value: String(this.#actorStart) }] };
   }
 
   #keysOf(jobs: readonly Exclude<Job, { kind: "alone" }>[]): RowKey[] {
@@ -309,7 +298,7 @@ export class Pipeline {
     for (const key of keys) {
       const id = rowId(key);
       if (batch.rows.has(id)) continue;
-      const cached = this.cache.get(id);
+      const cached = this.rows.cached(id);
       if (cached) batch.addRow(id, cached.place, cached.row, cached.bytes, cached.digests);
       else missing.set(id, key);
     }
@@ -331,9 +320,12 @@ export class Pipeline {
     const changed = batch.changedRows();
     const nothing = parts.log.length === 0 && parts.rows.length === 0 && parts.vectors.length === 0;
     const damaged = [...this.#unsavedDamage.splice(0), ...(more.damaged ?? [])];
-    this.publishing.begin(changed.map(rowId));
+    this.rows.begin(changed);
     if (!nothing || damaged.length > 0 || Object.keys(more).length > 0)
-      await store.commit(commitOf({ ...parts, ...more, damaged }));
+      await store.commit(commitOf({ ...parts, ...more, damaged })).catch((error: unknown) => {
+        if (error instanceof DiskFullError) this.#noRoom(damaged);
+        throw error;
+      });
     this.#hlc = batch.hlc;
     for (const [id, state] of batch.states) this.partition(id).state = state;
     for (const record of parts.log) {
@@ -342,17 +334,50 @@ export class Pipeline {
       sums.add(leaf, record.digestDelta, record.inventoryDelta, record.recordDelta);
     }
     this.tail.append(parts.log);
-    const isBulk = changed.length >= BULK_ROWS;
-    for (const working of changed) this.#remember(working, isBulk);
-    this.publishing.end();
+    this.rows.publish(changed);
     if (!nothing) this.#options.onCommit({ log: parts.log, rows: changed, partitions: [...batch.states.keys()] });
     const due = partitions.filter(({ sums }) => sums.changedSinceSave > SUMS_SAVE_CHANGES);
-    if (due.length > 0) await store.commit(commitOf({ sums: this.sumsToSave(due) }));
+    if (due.length > 0) await this.saveSums(due, {});
+  }
+
+  /** Sums can be worked out again: without room for them they wait. */
+  async saveSums(partitions: readonly Partition[], more: Partial<Commit>): Promise<void> {
+    await this.#whereRoom(() => this.#options.store.commit(commitOf({ sums: this.sumsToSave(partitions), ...more })));
+  }
+
+  /** Cuts the log. False without room: a floor that is known in memory alone only makes a peer ask for a copy. */
+  cut(cut: Pick<Commit, "cutLog" | "floors" | "sums" | "forgetBeforeMs">): Promise<boolean> {
+    return this.#whereRoom(() => this.commit(this.newBatch(), cut));
+  }
+
+  /** False when there was no room, and nothing was written. */
+  async #whereRoom(commit: () => Promise<void>): Promise<boolean> {
+    try {
+      await commit();
+      return true;
+    } catch (error) {
+      if (!(error instanceof DiskFullError)) throw error;
+      this.#options.room.noteFull();
+      return false;
+    }
+  }
+
+  /** Nothing was written: what the next commit must say again. */
+  #noRoom(damaged: Commit["damaged"]): void {
+    this.rows.abandon();
+    this.#unsavedDamage.unshift(...damaged);
+    this.#actor.notSaved();
+    this.#options.room.noteFull();
   }
 
   /** A leaf was marked damaged in memory; the next commit says so on disk, before rows that were built on it. */
   noteDamage(partition: number, leaf: number, vector: VersionVector): void {
     this.#unsavedDamage.push({ partition, leaf, vector: vector.encode() });
+  }
+
+  /** Says on disk now what was found to be damaged; without room, with the next commit. Inside a job that runs alone. */
+  async saveDamage(): Promise<void> {
+    await this.#whereRoom(() => this.commit(this.newBatch(), {}));
   }
 
   /** The saved form of these partitions' sums, as of the last commit. */
@@ -362,38 +387,5 @@ export class Pipeline {
       sums.savedPos = this.tail.lastPos;
       return { partition: id, pos: this.tail.lastPos, body: sums.encode() };
     });
-  }
-
-  #remember(working: WorkingRow, isBulk: boolean): void {
-    const id = rowId(working);
-    this.#reading.delete(id);
-    if (isBulk && working.beforeBytes === 0) this.cache.delete(id);
-    else this.cache.putCommitted(id, working);
-  }
-
-  /** A row that is in memory, as of the last commit. */
-  cached(key: RowKey): CachedRow | undefined {
-    return this.cache.get(rowId(key));
-  }
-
-  /** One row as of the last commit; null when its checksum is bad. */
-  async read(key: RowKey): Promise<Row | null> {
-    const id = rowId(key);
-    const cached = this.cache.get(id);
-    if (cached) return cached.row;
-    const token = this.#reading.get(id) ?? Symbol(id);
-    this.#reading.set(id, token);
-    const [read] = await this.#options.store.readRows([key]);
-    await this.publishing.settled(id);
-    if (read && read.body === null) {
-      this.#reading.delete(id);
-      return null;
-    }
-    const row = read?.body ? decodeRow(read.body) : EMPTY_ROW;
-    if (this.#reading.get(id) === token) {
-      this.#reading.delete(id);
-      if (read?.body) this.cache.put(id, { row, bytes: read.body.length, place: this.place(key) });
-    }
-    return row;
   }
 }

@@ -39,7 +39,7 @@ export class Reading {
 
   /** What memory holds, at once: most reads find their row here. Undefined when the store must be asked. */
   peek(key: RowKey): ReadResult | undefined {
-    const cached = this.#o.pipeline.cached(key);
+    const cached = this.#o.pipeline.rows.cached(rowId(key));
     if (!cached) return undefined;
     const { keyHash, partition, leaf } = cached.place;
     if (this.#isDamaged(partition, leaf)) return undefined;
@@ -53,7 +53,7 @@ export class Reading {
     const { partition, keyHash, leaf } = this.#o.pipeline.place(key);
     const contextVector = this.#o.pipeline.partition(partition).state.vector;
     const readSound = async (): Promise<Row | null> =>
-      this.#isDamaged(partition, leaf) ? null : this.#o.pipeline.read(key);
+      this.#isDamaged(partition, leaf) ? null : this.#o.pipeline.rows.read(key);
     let row = await readSound();
     if (row === null) {
       await this.#healForRead(partition, leaf);
@@ -133,7 +133,7 @@ export class Reading {
     const { partition, keyHash, leaf } = this.#o.pipeline.place(read);
     if (read.body === null || this.#isDamaged(partition, leaf))
       return { bucket, key, ...(await this.read({ bucket, key })) };
-    await this.#o.pipeline.publishing.settled(rowId(read));
+    await this.#o.pipeline.rows.settled(read);
     const vector = this.#o.pipeline.partition(partition).state.vector;
     return {
       bucket,

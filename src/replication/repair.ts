@@ -74,7 +74,7 @@ export class Repair {
     for (const leaf of leaves) if (!equalBytes(readSum(sums, 4 * leaf), p.sums.inventoryOf(leaf))) bad.add(leaf);
     const fresh = [...bad].filter((leaf) => !p.damaged.has(leaf));
     for (const leaf of fresh) this.quarantine(p.id, leaf);
-    if (fresh.length > 0) await pipeline.commit(pipeline.newBatch(), {});
+    if (fresh.length > 0) await pipeline.saveDamage();
     return [...p.damaged.keys()];
   }
 
@@ -89,7 +89,7 @@ export class Repair {
     const vector = p.state.vector.copy();
     p.damaged.set(leaf, vector);
     this.#o.pipeline.noteDamage(partition, leaf, vector);
-    this.#o.pipeline.cache.clear(); // rows here may no longer be what the cache remembers of them
+    this.#o.pipeline.rows.cache.clear(); // rows here may no longer be what the cache remembers of them
     this.#o.world.log.error("storage.damage", { partition, leaf });
     this.#o.onDamage(partition, leaf, false);
   }
@@ -143,6 +143,7 @@ export class Repair {
     theirs: { rows: ReadonlyMap<string, { key: RowKey; row: Row }>; vector: VersionVector },
   ): Promise<number> {
     const { pipeline } = this.#o;
+    pipeline.admitEntries();
     const p = pipeline.partition(partition);
     await this.scrubNow(p, leaves);
     const batch = pipeline.newBatch();

@@ -5,7 +5,6 @@ import { toHex } from "../kernel/bytes.ts";
 import type { ActorId, NodeId, Region } from "../kernel/ids.ts";
 import { nodeOfActor } from "../kernel/ids.ts";
 import type { ConflictRange, JournalRecord, KeyRange, RowKey, StoreState } from "../storage/store.ts";
-import { commitOf } from "../storage/store.ts";
 import type { Stream, Timer } from "../world/world.ts";
 import { checkRequest } from "./admission.ts";
 import type {
@@ -22,6 +21,7 @@ import type {
 } from "./api.ts";
 import { Unavailable } from "./api.ts";
 import type { CatchUp } from "./catch-up.ts";
+import type { DiskRoom } from "./disk-room.ts";
 import type { Partition } from "./partitions.ts";
 import { loadPartitions } from "./partitions.ts";
 import type { ReplicaOptions } from "./parts.ts";
@@ -45,7 +45,7 @@ const SAVE_INTERVAL_MS = 30_000;
 export class Replica implements ReplicaApi {
   readonly node: NodeId;
   readonly region: Region;
-  readonly layout = LAYOUT;
+  readonly layout: Layout;
   readonly #o: ReplicaOptions;
   readonly #partitions: readonly Partition[];
   readonly #pipeline: Pipeline;
@@ -54,6 +54,7 @@ export class Replica implements ReplicaApi {
   readonly #reading: Reading;
   readonly #catchUp: CatchUp;
   readonly #retention: Retention;
+  readonly #room: DiskRoom;
   readonly #durableHere: ReadonlyMap<Region, number>;
   readonly #readiness: Readiness;
   readonly #peers: Peers;
@@ -64,7 +65,7 @@ export class Replica implements ReplicaApi {
 
   static async open(options: ReplicaOptions): Promise<Replica> {
     const saved = await options.store.load();
-    const partitions = await loadPartitions(options.store, saved, LAYOUT);
+    const partitions = await loadPartitions(options.store, saved, options.tuning?.layout ?? LAYOUT);
     return new Replica(options, partitions, saved);
   }
 
@@ -73,7 +74,8 @@ export class Replica implements ReplicaApi {
     this.node = options.config.node.id;
     this.region = options.config.node.region;
     this.#partitions = partitions;
-    const parts = makeParts(options, LAYOUT, partitions, saved, {
+    this.layout = options.tuning?.layout ?? LAYOUT;
+    const parts = makeParts(options, this.layout, partitions, saved, {
       onCommit: (published) => this.#onCommit(published),
       onFailure: (reason) => this.#onFailure(reason),
       onBadRow: (partition, leaf) => this.#onBadRow(partition, leaf),
@@ -82,6 +84,7 @@ export class Replica implements ReplicaApi {
       startRepair: () => void this.repair(),
     });
     this.#pipeline = parts.pipeline;
+    this.#room = parts.room;
     this.#durableHere = new Map([[this.region, 1]]);
     this.#waiting = parts.waiting;
     this.#repair = parts.repair;
@@ -114,6 +117,7 @@ export class Replica implements ReplicaApi {
     this.#timer?.cancel();
     this.#peers.stop();
     this.#waiting.stop();
+    this.#room.stop();
     await this.#catchUp.stop();
     // The last job: whatever came after it would find the store closed.
     const last = async (): Promise<void> => {
@@ -129,8 +133,13 @@ export class Replica implements ReplicaApi {
     return this.#pipeline.actor;
   }
 
-  async write(request: WriteRequest): Promise<WriteResult> {
+  #admit(request: WriteRequest): void {
     checkRequest(request, this.#o.config.limits);
+    this.#room.admit(request);
+  }
+
+  async write(request: WriteRequest): Promise<WriteResult> {
+    this.#admit(request);
     const [result] = await this.#pipeline.write([request]);
     if (result instanceof Error) throw result;
     return this.#resultOf(present(result, "one request has one result"));
@@ -140,7 +149,7 @@ export class Replica implements ReplicaApi {
     const refused = new Map<number, Error>();
     const good = requests.filter((request, i) => {
       try {
-        checkRequest(request, this.#o.config.limits);
+        this.#admit(request);
         return true;
       } catch (error) {
         if (!(error instanceof Error)) throw error;
@@ -236,6 +245,7 @@ export class Replica implements ReplicaApi {
       ...(failed !== null && { failed }),
       queueDepth: this.#pipeline.depth,
       earlyEntries: this.#partitions.reduce((sum, { state }) => sum + state.early.length, 0),
+      disk: { level: this.#room.level, freeBytes: this.#room.freeBytes },
     };
   }
 
@@ -340,6 +350,6 @@ export class Replica implements ReplicaApi {
     const acks = this.#partitions.flatMap(({ id, acks: held }) =>
       [...held].map(([peer, vector]) => ({ peer, partition: id, vector: vector.encode() })),
     );
-    await this.#o.store.commit(commitOf({ sums: this.#pipeline.sumsToSave(this.#partitions), acks }));
+    await this.#pipeline.saveSums(this.#partitions, { acks });
   }
 }

@@ -77,13 +77,13 @@ export class Retention {
     for (const { actor, last } of gone) if (floor.seq(actor) < last) floor.rise(actor, last);
     const actors = new Set(gone.map(({ actor }) => actor));
     const nowMs = world.clock.wallMs();
-    await pipeline.commit(pipeline.newBatch(), {
+    const isCut = await pipeline.cut({
       cutLog: gone.map(({ pos }) => pos),
       floors: [...actors].map((actor) => ({ partition: p.id, actor, seq: floor.seq(actor) })),
       // The saved sums must not need what is cut here.
       sums: pipeline.sumsToSave([p]),
       forgetBeforeMs: { deletions: nowMs - historyMs, journal: nowMs - JOURNAL_MS },
     });
-    return gone.length;
+    return isCut ? gone.length : 0;
   }
 }

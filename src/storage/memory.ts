@@ -18,6 +18,7 @@ import type {
   StoredRow,
   StoreState,
 } from "./store.ts";
+import { DiskFullError } from "./store.ts";
 import { damagedCopy, storeClosed, unknownState } from "./store-errors.ts";
 import { Turns } from "./turns.ts";
 
@@ -123,6 +124,7 @@ export class MemoryStore implements Store {
         this.#high = after;
       });
     } catch (error) {
+      if (error instanceof DiskFullError) throw error;
       this.#failure = unknownState(error);
       throw this.#failure;
     } finally {

@@ -78,6 +78,10 @@ async function readHeader(writer: Connection, file: string) {
     return { version: version.user_version, application: application.application_id, tables };
   } catch (error) {
     if (sqliteCode(error) !== "SQLITE_NOTADB") throw error;
-    throw new InputError("not-a-starling-store", `${file} is not a database: choose another data directory`);
+    throw new InputError(
+      "not-a-starling-store",
+      `${file} is not a database, or its first page is damaged: choose another data directory; or, if this was a node's, ` +
+        "keep a copy, empty the data directory and start again to restore it from the peers",
+    );
   }
 }

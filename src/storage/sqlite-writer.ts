@@ -11,9 +11,9 @@ import {
   sealOf,
   sealWithoutBody,
 } from "./sqlite-codec.ts";
-import type { Connection } from "./sqlite-connection.ts";
+import { type Connection, sqliteCode } from "./sqlite-connection.ts";
 import { AT_ONCE_SQL, MOVED, WRITE_SQL } from "./sqlite-write-sql.ts";
-import type { Commit, LogRecord, VectorEntry } from "./store.ts";
+import { type Commit, DiskFullError, type LogRecord, type VectorEntry } from "./store.ts";
 
 /** What the writer knows besides the tables. */
 export interface WriterState {
@@ -39,9 +39,37 @@ export class Writer {
     this.#state = state;
   }
 
-  /** One durable transaction. After a rejection the state of the file is unknown. `vacuumPages` of free pages are given
-   *  back to the file system on the way. */
+  /** One durable transaction. `vacuumPages` of free pages are given back to the file system on the way. Rejects with
+   *  DiskFullError when there is no room, and nothing has changed; after any other rejection the state of the file is
+   *  unknown. */
   async commit(commit: Commit, after: HighWater, vacuumPages: number): Promise<void> {
+    const actors = this.#state.actorNumbers.size;
+    try {
+      await this.#commit(commit, after, vacuumPages);
+    } catch (error) {
+      // The kernel refused to take the bytes: unlike after a failed fsync, nothing is in doubt.
+      if (sqliteCode(error) !== "SQLITE_FULL") throw error;
+      await this.#undo(actors);
+      throw new DiskFullError(error);
+    }
+  }
+
+  async #undo(actors: number): Promise<void> {
+    try {
+      await this.#connection.exec("ROLLBACK");
+    } catch (error) {
+      // SQLite rolls back by itself after most errors of this kind.
+      if (!(error instanceof Error) || !error.message.includes("no transaction is active")) throw error;
+    }
+    const { actorNames, actorNumbers } = this.#state;
+    for (const [number, actor] of [...actorNames]) {
+      if (number <= actors) continue;
+      actorNames.delete(number);
+      actorNumbers.delete(actor);
+    }
+  }
+
+  async #commit(commit: Commit, after: HighWater, vacuumPages: number): Promise<void> {
     const before = this.#state.counters;
     if (vacuumPages === 0 && this.#isOrdinary(commit) && (await this.#commitAtOnce(commit, after))) return;
     await this.#connection.run("BEGIN IMMEDIATE");

@@ -21,6 +21,7 @@ import {
 import { prepareSchema } from "./sqlite-schema.ts";
 import { Writer, type WriterState } from "./sqlite-writer.ts";
 import type { Commit, ConflictRange, KeyRange, RowKey, Store, StoreCopy, StoreState } from "./store.ts";
+import { DiskFullError } from "./store.ts";
 import { storeClosed, unknownState } from "./store-errors.ts";
 import { Turns } from "./turns.ts";
 
@@ -120,6 +121,7 @@ class SqliteStore implements Store {
     try {
       await this.#turns.run(() => this.#writer.commit(commit, after, this.#checkpoints.vacuumPages));
     } catch (error) {
+      if (error instanceof DiskFullError) throw error;
       this.#failure = error;
     } finally {
       this.#committing = false;

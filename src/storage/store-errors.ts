@@ -21,7 +21,10 @@ export function storeClosed(): InputError {
 /** After a commit that failed, for whatever reason: the kernel may hold for clean what never reached the disk. */
 export function unknownState(cause: unknown): InternalError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new InternalError(`the store is in an unknown state after a failed commit (${reason}): stop this process`, {
-    cause,
-  });
+  const meaning = reason.startsWith("SQLITE_IOERR") ? ": a read, write or fsync of its files failed" : "";
+  return new InternalError(
+    `the store is in an unknown state after a failed commit (${reason}${meaning}), so this node stops. ` +
+      "Check its disk, then start it again; if that fails, empty its data directory first: its peers give the data back",
+    { cause },
+  );
 }

@@ -7,7 +7,8 @@ export interface Store {
   load(): Promise<StoreState>;
 
   /** Applies all of it in one transaction and resolves when that is durable (fsync included). Never called while an
-   *  earlier call is pending. Rejects when the state of the file is unknown: the process must stop (data.md, SQLite). */
+   *  earlier call is pending. Rejects with DiskFullError when there is no room for it, and nothing has changed; otherwise
+   *  when the state of the file is unknown: the process must stop (data.md, SQLite). */
   commit(commit: Commit): Promise<void>;
 
   /** The rows at these keys, in their order. */
@@ -168,6 +169,14 @@ const NOTHING: Commit = {
   journal: [],
   settings: [],
 };
+
+/** The disk has no room for a commit: nothing of it was written, and the store goes on. */
+export class DiskFullError extends Error {
+  override name = "DiskFullError";
+  constructor(cause?: unknown) {
+    super("the disk is full: nothing was written", { cause });
+  }
+}
 
 /** A commit of just these parts. */
 export function commitOf(parts: Partial<Commit>): Commit {

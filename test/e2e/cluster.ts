@@ -26,11 +26,21 @@ async function freePorts(count: number): Promise<number[]> {
 
 export interface RealNode {
   readonly name: string;
+  readonly host: string;
   readonly url: string;
   readonly ports: { readonly client: number; readonly gossip: number; readonly peer: number };
   readonly dataDir: string;
   readonly logFile: string;
   process: ChildProcess | null;
+}
+
+export interface ClusterOptions {
+  /** TOML that each node's file gets at its end. */
+  readonly extra?: string;
+  /** Where a node listens, by its name; loopback where nothing is said. */
+  readonly hosts?: ReadonlyMap<string, string>;
+  /** What stands before a node's command line: a program that runs it somewhere else, with the same process id. */
+  readonly prefix?: (name: string) => readonly string[];
 }
 
 export interface NodeDigest {
@@ -43,24 +53,25 @@ export interface NodeDigest {
 export class RealCluster {
   readonly dir = mkdtempSync(join(tmpdir(), "starling-e2e-"));
   readonly nodes: RealNode[] = [];
-  readonly #extra: string;
+  readonly #options: ClusterOptions;
 
-  private constructor(extra: string) {
-    this.#extra = extra;
+  private constructor(options: ClusterOptions) {
+    this.#options = options;
   }
 
-  /** @param extra TOML that each node's file gets at its end */
-  static async make(names: readonly string[], extra = ""): Promise<RealCluster> {
+  static async make(names: readonly string[], extra: string | ClusterOptions = ""): Promise<RealCluster> {
     if (!existsSync(MAIN)) throw new Error("dist/ is missing: npm test builds it first (node bin/setup.mjs --dev)");
-    const cluster = new RealCluster(extra);
+    const cluster = new RealCluster(typeof extra === "string" ? { extra } : extra);
     const ports = await freePorts(3 * names.length);
     for (const [i, name] of names.entries()) {
       const [client, gossip, peer] = ports.slice(3 * i, 3 * i + 3) as [number, number, number];
+      const host = cluster.#options.hosts?.get(name) ?? "127.0.0.1";
       const dataDir = join(cluster.dir, name);
       const logFile = join(cluster.dir, `${name}.log`);
       cluster.nodes.push({
         name,
-        url: `http://127.0.0.1:${client}`,
+        host,
+        url: `http://${host}:${client}`,
         ports: { client, gossip, peer },
         dataDir,
         logFile,
@@ -77,27 +88,27 @@ export class RealCluster {
 
   #config(node: RealNode): string {
     const owners = this.nodes.map(
-      (n) => `{ id = "${n.name}", region = "${n.name}", peer = "127.0.0.1:${n.ports.peer}" }`,
+      (n) => `{ id = "${n.name}", region = "${n.name}", peer = "${n.host}:${n.ports.peer}" }`,
     );
     return `[node]
 id = "${node.name}"
 region = "${node.name}"
 data_dir = "${node.dataDir}"
 [client]
-bind = "127.0.0.1:${node.ports.client}"
+bind = "${node.host}:${node.ports.client}"
 [gossip]
-bind = "127.0.0.1:${node.ports.gossip}"
+bind = "${node.host}:${node.ports.gossip}"
 profile = "local"
 label = "e2e"
 [peer]
-bind = "127.0.0.1:${node.ports.peer}"
+bind = "${node.host}:${node.ports.peer}"
 [cluster]
 id = "e2e"
 name = "e2e"
 salt = "000102030405060708090a0b0c0d0e0f"
-seeds = [${this.nodes.map((n) => `"127.0.0.1:${n.ports.gossip}"`).join(", ")}]
+seeds = [${this.nodes.map((n) => `"${n.host}:${n.ports.gossip}"`).join(", ")}]
 owners = [${owners.join(", ")}]
-${this.#extra}`;
+${this.#options.extra ?? ""}`;
   }
 
   node(name: string): RealNode {
@@ -108,7 +119,9 @@ ${this.#extra}`;
 
   async start(name: string, env: Record<string, string> = {}): Promise<RealNode> {
     const node = this.node(name);
-    const child = spawn(process.execPath, [MAIN, "node", "--config", this.#configFile(node)], {
+    const command = [process.execPath, MAIN, "node", "--config", this.#configFile(node)];
+    const [program = process.execPath, ...args] = [...(this.#options.prefix?.(name) ?? []), ...command];
+    const child = spawn(program, args, {
       env: { ...process.env, STARLING_DEV_ENABLED: "true", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -130,11 +143,21 @@ ${this.#extra}`;
     return node;
   }
 
-  /** Runs a second process on a node's data directory, at other ports, until it ends; returns what it printed. */
-  async secondProcess(name: string): Promise<{ code: number | null; output: string }> {
+  /** Runs a second process on a node's data directory (or a copy of it), at other ports, until it ends; returns what it
+   *  printed. */
+  async secondProcess(
+    name: string,
+    dataDir = this.node(name).dataDir,
+  ): Promise<{ code: number | null; output: string }> {
     const any = "127.0.0.1:0";
     const child = spawn(process.execPath, [MAIN, "node", "--config", this.#configFile(this.node(name))], {
-      env: { ...process.env, STARLING_CLIENT_BIND: any, STARLING_GOSSIP_BIND: any, STARLING_PEER_BIND: any },
+      env: {
+        ...process.env,
+        STARLING_NODE_DATA_DIR: dataDir,
+        STARLING_CLIENT_BIND: any,
+        STARLING_GOSSIP_BIND: any,
+        STARLING_PEER_BIND: any,
+      },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let output = "";
@@ -146,8 +169,8 @@ ${this.#extra}`;
     return { code, output };
   }
 
-  async startAll(): Promise<void> {
-    await Promise.all(this.nodes.map(({ name }) => this.start(name)));
+  async startAll(env: Record<string, string> = {}): Promise<void> {
+    await Promise.all(this.nodes.map(({ name }) => this.start(name, env)));
     await until("all ready", () => this.every(async ({ url }) => (await fetch(`${url}/health/ready`)).ok), 30_000);
   }
 

@@ -327,6 +327,7 @@ export class MemoryReplica implements ReplicaApi {
       ...(this.failed !== undefined && { failed: this.failed }),
       queueDepth: 0,
       earlyEntries: 0,
+      disk: { level: "ample", freeBytes: null },
     };
   }
 

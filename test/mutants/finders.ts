@@ -9,12 +9,12 @@ import { lawTools, subjects } from "../property/law-subjects.ts";
 import { partitionLaws } from "../property/partition-laws.ts";
 import { ALL_BUT_TRACELESS, search } from "../property/partition-search.ts";
 import { writeLaws } from "../property/write-laws.ts";
-import type { Finder, LawGroup } from "./mutant.ts";
+import type { LawGroup, RulesFinder } from "./mutant.ts";
 
 const GROUPS: readonly LawGroup[] = ["partition", "write", "map", "counter", "set", "register", "flag", "kernel"];
 
 export interface Order {
-  readonly finder: Finder;
+  readonly finder: RulesFinder;
   readonly others: boolean;
   readonly budgetMs: number;
 }
@@ -23,7 +23,7 @@ export interface Order {
 export function find({ finder, others, budgetMs }: Order): string | null {
   const before = process.cpuUsage();
   const isOver = (): boolean => process.cpuUsage(before).user > 1000 * budgetMs;
-  const rest: Finder[] = [
+  const rest: RulesFinder[] = [
     ...GROUPS.map((laws) => ({ laws })),
     { world: "all" },
     { world: ["traceless", "restart", "retention", "loss", "cuts"] },
@@ -52,7 +52,7 @@ function lawsIn(group: LawGroup): readonly Law[] {
   return group === "write" ? writeLaws : lawsOf(subjects[group], lawTools);
 }
 
-function violated(finder: Extract<Finder, { world: unknown }>, isOver: () => boolean): string | null {
+function violated(finder: Extract<RulesFinder, { world: unknown }>, isOver: () => boolean): string | null {
   const faults = finder.world === "all" ? ALL_BUT_TRACELESS : finder.world;
   const nodes = finder.nodes === undefined ? {} : { nodes: finder.nodes };
   const found = search({ faults, schedules: 60_000, seed: 1, isOver, explains: false, ...nodes });

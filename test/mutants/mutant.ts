@@ -1,14 +1,22 @@
 // What a planted bug is: a small patch, and who is expected to find it.
 
 import type { Fault } from "../property/partition-search.ts";
+import type { Fault as SimFault } from "../sim/plan.ts";
 
 /** Which laws, by the name of their group. */
 export type LawGroup = "register" | "counter" | "flag" | "set" | "map" | "kernel" | "partition" | "write";
 
-export type Finder =
+/** The simulator of whole clusters, with these faults, or with those that each seed draws. */
+export interface SimFinder {
+  readonly sim: readonly SimFault[] | "drawn";
+}
+
+export type RulesFinder =
   | { readonly laws: LawGroup }
   /** The search over schedules, with these faults (default: all but traceless). */
   | { readonly world: readonly Fault[] | "all"; readonly nodes?: number };
+
+export type Finder = RulesFinder | SimFinder;
 
 export interface Mutant {
   readonly name: string;

@@ -21,6 +21,9 @@ const SAMPLE = [
   "adopt-ignores-their-stubs",
   "dots-touching-accepted",
   "reset-by-actor-only",
+  "answers-before-commit",
+  "cuts-without-a-floor",
+  "sessions-wait-for-nothing",
 ];
 
 describe("planted bugs", () => {

@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { rolldown } from "rolldown";
 import type { Order } from "./finders.ts";
-import type { Mutant } from "./mutant.ts";
+import type { Finder, Mutant } from "./mutant.ts";
+import type { SimOrder } from "./sim-finder.ts";
 
 export interface Outcome {
   readonly mutant: string;
@@ -36,7 +37,7 @@ export class MutantRunner {
   constructor(budgetMs: number) {
     this.#budgetMs = budgetMs;
     const root = findRoot();
-    for (const part of ["crdt", "src/kernel", "test/property", "test/mutants"])
+    for (const part of ["crdt", "src", "gossip", "test/property", "test/mutants", "test/sim", "test/replication"])
       cpSync(join(root, part), join(this.#folder, part), {
         recursive: true,
         filter: (path) => !path.endsWith(".json"),
@@ -55,13 +56,19 @@ export class MutantRunner {
     const undo = this.#plant(mutant);
     let by: string | null;
     try {
-      by = await this.#find(await this.#bundle(), { finder: mutant.finder, others, budgetMs: this.#budgetMs });
+      by = await this.#ask(mutant.finder, others);
     } finally {
       undo();
     }
     const used = process.cpuUsage(before);
     const cpuSeconds = Math.round((used.user + used.system) / 1e4) / 100;
     return { mutant: mutant.name, found: by !== null, by, cpuSeconds };
+  }
+
+  async #ask(finder: Finder, others: boolean): Promise<string | null> {
+    const budgetMs = this.#budgetMs;
+    if ("sim" in finder) return this.#find(await this.#bundle("sim-finder"), { finder, budgetMs });
+    return this.#find(await this.#bundle("finders"), { finder, others, budgetMs });
   }
 
   /** Throws when a text to be replaced doesn't stand exactly once in its file. */
@@ -87,18 +94,19 @@ export class MutantRunner {
     };
   }
 
-  async #bundle(): Promise<string> {
+  async #bundle(finder: string): Promise<string> {
     this.#bundles += 1;
     const file = join(this.#folder, "out", `${this.#bundles}.mjs`);
-    const input = join(this.#folder, "test/mutants/finders.ts");
-    const bundle = await rolldown({ input, platform: "node", external: [/^node:/, "fast-check"], logLevel: "silent" });
+    const input = join(this.#folder, `test/mutants/${finder}.ts`);
+    const external = (id: string): boolean => !id.startsWith(".") && !id.startsWith("/");
+    const bundle = await rolldown({ input, platform: "node", external, logLevel: "silent" });
     await bundle.write({ file, format: "esm" });
     await bundle.close();
     return file;
   }
 
   /** A bug that never ends is found, too: it is stopped some time after the budget is spent. */
-  #find(file: string, order: Order): Promise<string | null> {
+  #find(file: string, order: Order | SimOrder): Promise<string | null> {
     return new Promise((resolve, reject) => {
       const worker = new Worker(file, { workerData: order });
       const end = (by: string | null): void => {

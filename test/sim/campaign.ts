@@ -1,13 +1,19 @@
+import { closeSync, openSync, writeSync } from "node:fs";
 import { cpuUsage, hrtime } from "node:process";
 import { parseArgs } from "node:util";
-import type { PlanOptions } from "./plan.ts";
+import type { Fault, PlanOptions } from "./plan.ts";
+import { FAULTS } from "./plan.ts";
 import type { SimResult } from "./simulate.ts";
 import { simulate } from "./simulate.ts";
 
 const HELP = `Simulates whole clusters under faults, and checks them.
   npm run -s sim -- --seeds 1..200 [--json]     many seeds; exit code 1 if one fails
   npm run -s sim -- --seed 42 [--trace]         one seed; --trace prints the last events of each node
-      --nodes N --regions N --hours H           instead of what the seed draws`;
+      --nodes N --regions N --hours H           instead of what the seed draws
+      --clients N --until-ms N                  likewise; as a shrunk failure is replayed
+      --faults a,b                              these, or none, instead of those that the seed draws
+      --small                                   some seconds instead of ten minutes
+  npm run -s sim -- --seed 42 --trace FILE      writes every event as a line of JSON: {ms, node, kind, detail}`;
 
 /** Runs what the arguments ask for and prints lines whose form is a contract (testing.md, Commands with stable output).
  *  Returns the exit code: 1 if a seed failed, 2 for arguments that make no sense. */
@@ -17,12 +23,12 @@ export async function campaign(args: readonly string[], print: (line: string) =>
     print(asked);
     return asked === HELP ? 0 : 2;
   }
-  const { first, last, json, trace, plan } = asked;
+  const { first, last, json, trace, traceFile, plan } = asked;
   const startedNs = hrtime.bigint();
   const cpuBefore = cpuUsage();
   let failed = 0;
   for (let seed = first; seed <= last; seed++) {
-    const result = await simulate({ seed, ...plan });
+    const result = await simulated({ seed, ...plan }, traceFile);
     if (!result.ok) failed += 1;
     print(json ? jsonLine(result) : textLine(result));
     if (!json && (!result.ok || trace)) print(result.report());
@@ -39,11 +45,22 @@ export async function campaign(args: readonly string[], print: (line: string) =>
   return failed > 0 ? 1 : 0;
 }
 
+async function simulated(options: PlanOptions, traceFile: string | undefined): Promise<SimResult> {
+  if (traceFile === undefined) return simulate(options);
+  const file = openSync(traceFile, "w");
+  try {
+    return await simulate(options, (event) => writeSync(file, `${JSON.stringify(event)}\n`));
+  } finally {
+    closeSync(file);
+  }
+}
+
 interface Asked {
   readonly first: number;
   readonly last: number;
   readonly json: boolean;
   readonly trace: boolean;
+  readonly traceFile: string | undefined;
   readonly plan: Partial<PlanOptions>;
 }
 
@@ -57,24 +74,52 @@ function parse(args: readonly string[]): Asked | string {
     nodes: text,
     regions: text,
     hours: text,
-    trace: flag,
+    clients: text,
+    "until-ms": text,
+    faults: text,
+    small: flag,
+    trace: text,
     json: flag,
     help: flag,
   };
   try {
-    const { values } = parseArgs({ args: [...args], options });
+    const { values } = parseArgs({ args: withTraceValue(args), options });
     const range = values.seeds ?? values.seed;
     if (values.help || range === undefined) return HELP;
     const [first, last] = seedsOf(range);
+    const until = values["until-ms"];
     const plan = {
       ...(values.nodes !== undefined && { nodes: within("nodes", values.nodes, 1, 9) }),
       ...(values.regions !== undefined && { regions: within("regions", values.regions, 1, 3) }),
       ...(values.hours !== undefined && { busyMs: within("hours", values.hours, 0.001, 1_000) * 3_600_000 }),
+      ...(values.clients !== undefined && { clients: within("clients", values.clients, 1, 32) }),
+      ...(until !== undefined && { untilMs: within("until-ms", until, 1, 3_600_000_000) }),
+      ...(values.faults !== undefined && { faults: faultsOf(values.faults) }),
+      ...(values.small && { small: true }),
     };
-    return { first, last, json: values.json, trace: values.trace, plan };
+    const traceFile = values.trace === "" ? undefined : values.trace;
+    if (traceFile !== undefined && last > first) throw new Error("--trace FILE takes one seed");
+    return { first, last, json: values.json, trace: values.trace === "", traceFile, plan };
   } catch (error) {
     return `${error instanceof Error ? error.message : String(error)}\n${HELP}`;
   }
+}
+
+/** `--trace` may stand alone. */
+function withTraceValue(args: readonly string[]): string[] {
+  return args.flatMap((arg, i) => {
+    const next = args[i + 1];
+    return arg === "--trace" && (next === undefined || next.startsWith("--")) ? ["--trace="] : [arg];
+  });
+}
+
+function faultsOf(text: string): Fault[] {
+  if (text === "none") return [];
+  return text.split(",").map((name) => {
+    const fault = FAULTS.find((known) => known === name.trim());
+    if (!fault) throw new Error(`--faults ${name}: no such fault; there are ${FAULTS.join(", ")}`);
+    return fault;
+  });
 }
 
 function seedsOf(text: string): [number, number] {

@@ -8,6 +8,7 @@ import type { History, Seen, WriteAttempt } from "./checkers/history.ts";
 import { keyId } from "./checkers/history.ts";
 import type { SimCluster } from "./cluster.ts";
 import type { ClientResponse, PlainRequest } from "./http.ts";
+import type { Hours } from "./plan.ts";
 import type { HotKey, Intent } from "./workload.ts";
 import { BUCKET, drawIntent, pick, put } from "./workload.ts";
 
@@ -21,6 +22,7 @@ export interface ClientOptions {
   /** Where it usually turns to. */
   readonly home: string;
   readonly habits: Habits;
+  readonly hours: Hours;
 }
 
 /** How a client behaves; drawn for each seed. */
@@ -50,6 +52,7 @@ export class Client {
   readonly #o: ClientOptions;
   readonly #contexts = new Map<string, HeldContext>();
   #session: string | null = null;
+  #opened: { readonly token: string; readonly seen: readonly PartitionSeen[] } | null = null;
   #count = 0;
 
   constructor(options: ClientOptions) {
@@ -60,7 +63,7 @@ export class Client {
   async run(untilMs: number): Promise<void> {
     const { cluster, rng, habits } = this.#o;
     while (cluster.kernel.nowMs < untilMs) {
-      await cluster.kernel.sleep(1 + rng.unit() * 2 * habits.thinkMs);
+      await cluster.kernel.sleep(this.#thinkMs(untilMs));
       const percent = rng.below(100);
       const key = pick(this.#o.keys, rng);
       if (percent < habits.readPercent) await this.#read(key);
@@ -68,6 +71,19 @@ export class Client {
       else if (percent < habits.readPercent + habits.batchPercent + habits.resolvePercent) await this.#resolve();
       else await this.#write(key);
     }
+  }
+
+  /** Cut short by the next rush hour. */
+  #thinkMs(untilMs: number): number {
+    const { cluster, rng, habits, hours } = this.#o;
+    const { nowMs } = cluster.kernel;
+    const thinkMs = 1 + rng.unit() * 2 * habits.thinkMs;
+    const sinceMs = nowMs % hours.cycleMs;
+    const { writes, reads } = this.#o.history;
+    const isBehind = writes.length + reads.length < hours.operationsPerMs * nowMs;
+    if (sinceMs < hours.rushMs || isBehind) return thinkMs;
+    const idleMs = Math.min(thinkMs * hours.slack, hours.cycleMs - sinceMs + thinkMs);
+    return Math.min(idleMs, Math.max(thinkMs, untilMs - nowMs));
   }
 
   #node(): string {
@@ -81,7 +97,13 @@ export class Client {
   }
 
   #sent(): readonly PartitionSeen[] | null {
-    return this.#session === null ? null : this.#o.tokens.openSession(this.#session);
+    return this.#session === null ? null : this.#openSession(this.#session);
+  }
+
+  /** Most tokens are opened again and again. */
+  #openSession(token: string): readonly PartitionSeen[] {
+    if (this.#opened?.token !== token) this.#opened = { token, seen: this.#o.tokens.openSession(token) };
+    return this.#opened.seen;
   }
 
   #headers(): Record<string, string> {
@@ -172,7 +194,7 @@ export class Client {
     const token = response.headers.get("starling-session");
     const opened = context === null ? null : this.#o.tokens.openContext(key, context);
     const dots = opened && "dots" in opened ? new Set<DotKey>(opened.dots.map(dotKey)) : null;
-    const session = token === null ? null : this.#o.tokens.openSession(token);
+    const session = token === null ? null : this.#openSession(token);
     const seen: Seen = { node, key, sentMs, doneMs: this.#o.cluster.kernel.nowMs, dots, session };
     // A context that lists no dots can't be followed: don't use it.
     if (context !== null && dots) this.#contexts.set(keyId(key), { token: context, seen });

@@ -5,6 +5,7 @@ import type { Sha256 } from "../../src/kernel/hashing.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import type { RunningNode } from "../../src/node.ts";
 import { startNode } from "../../src/node.ts";
+import type { Tuning } from "../../src/replication/parts.ts";
 import type { Replica } from "../../src/replication/replica.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
 import type { Commit, Store } from "../../src/storage/store.ts";
@@ -34,6 +35,7 @@ export interface SimClusterOptions {
   readonly nodes?: readonly NodeSpec[];
   readonly config?: (config: Config, name: string) => Config;
   readonly observer?: DiskObserver;
+  readonly tuning?: (name: string) => Tuning;
   /** Hears every log line. */
   readonly onLog?: (line: LogLine) => void;
 }
@@ -125,7 +127,8 @@ export class SimCluster {
     member.running = null;
     member.failure = null;
     const world = { ...node.world, disk: this.#observed(node), log: this.#heard(node) };
-    startNode(more(this.config(name)), world).then(
+    const tuning = this.#options.tuning?.(name) ?? {};
+    startNode(more(this.config(name)), world, { tuning }).then(
       (running) => {
         if (!node.alive) return;
         member.running = running;

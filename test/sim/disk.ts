@@ -1,7 +1,7 @@
 import { assert, InputError } from "../../src/kernel/assert.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import { type MemoryStore, openMemoryStore, type StoreImage } from "../../src/storage/memory.ts";
-import type { Commit, Store, StoreCopy } from "../../src/storage/store.ts";
+import { type Commit, DiskFullError, type Store, type StoreCopy } from "../../src/storage/store.ts";
 import { unknownState } from "../../src/storage/store-errors.ts";
 import type { Disk } from "../../src/world/world.ts";
 import type { Life } from "./life.ts";
@@ -15,6 +15,8 @@ const OPEN_MS = [3, 10] as const;
 /** Between the moment when a commit is on disk (and reads see it) and that when its caller hears of it. */
 const NOTICE_MS = [0.05, 0.5] as const;
 
+const DISK_BYTES = 2 ** 36;
+
 /** What a machine keeps while its processes come and go: a store per data directory. */
 export class SimDisk {
   readonly #rng: Rng;
@@ -22,6 +24,10 @@ export class SimDisk {
   readonly #images = new Map<string, StoreImage>();
   readonly #inUse = new Set<string>();
   #failNextCommit = false;
+  /** How many times longer everything takes. */
+  slowness = 1;
+  /** No room: commits are refused, and nothing of them is written. */
+  isFull = false;
 
   constructor(rng: Rng) {
     this.#rng = rng;
@@ -70,7 +76,7 @@ export class SimDisk {
   // ---- for SimStore
 
   between([least, most]: readonly [number, number]): number {
-    return least + this.#rng.unit() * (most - least);
+    return this.slowness * (least + this.#rng.unit() * (most - least));
   }
 
   heads(): boolean {
@@ -136,16 +142,25 @@ class SimStore implements Store {
   }
 
   async #write(pending: { readonly commit: Commit; written: boolean }): Promise<void> {
+    if (this.#disk.isFull) {
+      await this.#settled();
+      throw new DiskFullError();
+    }
     const fails = this.#disk.takeFailure();
     if (!fails || this.#disk.heads()) await this.#inner.commit(pending.commit);
     pending.written = true;
     this.#broken = fails;
+    await this.#settled();
+    if (fails) throw unknownState(new Error("disk I/O error: fsync failed"));
+  }
+
+  /** Its caller hears of it. */
+  async #settled(): Promise<void> {
     await this.#life.promise<void>((resolve) =>
       this.#life.later(this.#disk.between(NOTICE_MS), PHASE_IO, "durable", () => resolve()),
     );
     this.#pending = undefined;
     this.#onIdle?.();
-    if (fails) throw unknownState(new Error("disk I/O error: fsync failed"));
   }
 
   /** A read takes its time, then sees the last commit of that moment. */
@@ -168,7 +183,11 @@ class SimStore implements Store {
   logSize: Store["logSize"] = () => this.#later("log size", () => this.#inner.logSize());
   readDeletion: Store["readDeletion"] = (key) => this.#later("deletion", () => this.#inner.readDeletion(key));
   readJournal: Store["readJournal"] = (filter) => this.#later("journal", () => this.#inner.readJournal(filter));
-  usage: Store["usage"] = () => this.#later("usage", () => this.#inner.usage());
+  usage: Store["usage"] = () =>
+    this.#later("usage", async () => {
+      const usage = await this.#inner.usage();
+      return this.#disk.isFull ? { ...usage, freeBytes: 0, totalBytes: DISK_BYTES } : usage;
+    });
 
   openCopy(from: number, to: number): Promise<StoreCopy> {
     return this.#later("copy", async () => {

@@ -5,6 +5,7 @@ import { damageRow } from "../../src/storage/memory.ts";
 import { keyId } from "./checkers/history.ts";
 import type { Ledger } from "./checkers/ledger.ts";
 import type { SimCluster } from "./cluster.ts";
+import type { SimDisk } from "./disk.ts";
 import { EVERYONE } from "./links.ts";
 import type { Fault, Plan } from "./plan.ts";
 import { pick } from "./workload.ts";
@@ -13,6 +14,8 @@ import { pick } from "./workload.ts";
 const DOWN_MS = [50, 8_000] as const;
 const CUT_MS = [200, 15_000] as const;
 const STALL_MS = [50, 6_000] as const;
+const DISK_TROUBLE_MS = [500, 20_000] as const;
+const SLOW_DISK = 50;
 
 /** Lets a seed's faults happen, until told to end. */
 export class Trouble {
@@ -43,6 +46,8 @@ export class Trouble {
     this.#armed.clear();
     for (const name of this.#failing)
       if (this.#cluster.member(name).node?.disk.takeFailure()) this.#failing.delete(name);
+    for (const { node } of this.#cluster.members.values())
+      if (node) Object.assign(node.disk, { slowness: 1, isFull: false });
     this.#cluster.heal();
     const { regions, kernel } = this.#cluster;
     for (const a of regions)
@@ -56,9 +61,10 @@ export class Trouble {
         });
   }
 
-  /** Did we ask this node's disk to fail? Then it has done so now. */
+  /** Did we ask this node's disk to fail? Then it has done so now. One without room stops a node that adopts a copy:
+   *  what runs alone has changed sums in memory by then (pipeline.ts). */
   takeFailure(name: string): boolean {
-    return this.#failing.delete(name);
+    return this.#failing.delete(name) || this.#cluster.member(name).node?.disk.isFull === true;
   }
 
   /** Starts it again after a while; after the end, at once. */
@@ -108,6 +114,14 @@ export class Trouble {
       case "clock":
         this.#cluster.member(name).node?.clock.jump(this.#rng.below(20_000) - 10_000);
         return;
+      case "slow-disk":
+        return this.#troubleDisk(name, (disk, isOn) => {
+          disk.slowness = isOn ? SLOW_DISK : 1;
+        });
+      case "full-disk":
+        return this.#troubleDisk(name, (disk, isOn) => {
+          disk.isFull = isOn;
+        });
       default:
         return assertNever(fault);
     }
@@ -149,6 +163,14 @@ export class Trouble {
       kernel.heal(from, to);
       if (times > 1) await this.#pause([50, 1_500]);
     }
+  }
+
+  async #troubleDisk(name: string, set: (disk: SimDisk, isOn: boolean) => void): Promise<void> {
+    const { node } = this.#cluster.member(name);
+    if (!node) return;
+    set(node.disk, true);
+    await this.#pause(DISK_TROUBLE_MS);
+    set(node.disk, false);
   }
 
   async #crash(name: string): Promise<void> {

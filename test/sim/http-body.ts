@@ -49,6 +49,40 @@ export class WholeResponse {
   }
 }
 
+/** A request whose body is at hand, without the cost of a Request: as much of one as handlers use. */
+export class WholeRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Headers;
+  readonly #bytes: Uint8Array<ArrayBuffer> | null;
+  readonly #signal: () => AbortSignal;
+
+  constructor(
+    line: { readonly method: string; readonly url: string; readonly headers: Headers },
+    bytes: Uint8Array<ArrayBuffer> | null,
+    signal: () => AbortSignal,
+  ) {
+    this.method = line.method;
+    this.url = line.url;
+    this.headers = line.headers;
+    this.#bytes = bytes;
+    this.#signal = signal;
+  }
+
+  get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    return this.#bytes && new Response(this.#bytes).body;
+  }
+
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return this.#bytes?.slice().buffer ?? new ArrayBuffer(0);
+  }
+
+  /** Made when asked for: few handlers do. */
+  get signal(): AbortSignal {
+    return this.#signal();
+  }
+}
+
 const decoder = new TextDecoder();
 
 /** A source is not read further while so much is on its way or unread: a slow reader slows its writer. */

@@ -1,5 +1,5 @@
 import { type Address, formatAddress, type HttpHandler, type HttpLimits, type Timer } from "../../src/world/world.ts";
-import { BodyReader, bodyStream, type Part, WholeResponse, whole } from "./http-body.ts";
+import { BodyReader, bodyStream, type Part, WholeRequest, WholeResponse, whole } from "./http-body.ts";
 import type { Core, Death, Life } from "./life.ts";
 import type { Links, Place } from "./links.ts";
 import type { Machine } from "./machine.ts";
@@ -185,9 +185,15 @@ export class HttpExchange {
   #serverRequest(url: string, request: Request | PlainRequest, part: Part | undefined): Request {
     const headers = new Headers(request.headers);
     if (!headers.has("host")) headers.set("host", formatAddress(this.#to));
+    if (part === undefined) {
+      const { method, body = null } = request as PlainRequest;
+      const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
+      if (bytes && !headers.has("content-length")) headers.set("content-length", String(bytes.length));
+      // What handlers use of a Request; one that uses more fails loudly.
+      return new WholeRequest({ method, url, headers }, bytes, () => this.#signal()) as unknown as Request;
+    }
     const init: RequestInit = { method: request.method, headers };
-    if (part === undefined) init.body = (request as PlainRequest).body ?? null;
-    else if (part.end !== "done") {
+    if (part.end !== "done") {
       init.body = this.#streamUp(part);
       init.duplex = "half";
     } else if (part.chunks.length > 0) init.body = whole(part);

@@ -1,7 +1,7 @@
 import { assert } from "../../src/kernel/assert.ts";
 import type { Clock, Timer, Timers } from "../../src/world/world.ts";
 import { PHASE_SOON, PHASE_TIMERS, Scheduler, TICK_MS, TURN_MS } from "./scheduler.ts";
-import { type EventKind, NOBODY, Trace } from "./trace.ts";
+import { type EventKind, hashText, NOBODY, Trace } from "./trace.ts";
 
 /** What all parts of one simulation share: its time, its trace, and whose code is running. */
 export class Core {
@@ -71,6 +71,7 @@ export class Life {
   /** Its event loop does nothing for so long (a SIGSTOP, a long collection of garbage). The machine goes on: packets
    *  are buffered, connections accepted. */
   stall(ms: number): void {
+    this.core.trace.record(this.core.scheduler.nowMs, this.index, "stall", hashText(String(ms)), `${ms} ms`);
     this.#stalledUntilMs = Math.max(this.#stalledUntilMs, this.core.scheduler.nowMs + ms);
   }
 

@@ -2,7 +2,7 @@ import { describe, it } from "vitest";
 import { simulate } from "./simulate.ts";
 
 /** More: SIM_SEEDS=2000 npx vitest run test/sim/seeds */
-export const SEEDS = Number(process.env.SIM_SEEDS ?? 200);
+export const SEEDS = Number(process.env.SIM_SEEDS ?? 300);
 const SEEDS_PER_TEST = 10;
 const TIMEOUT_MS = 600_000;
 
@@ -19,7 +19,7 @@ export function describeSeeds(part: number, of: number): void {
 
 async function runSeeds(first: number, last: number): Promise<void> {
   for (let seed = first; seed <= last; seed++) {
-    const result = await simulate({ seed });
+    const result = await simulate({ seed, small: true });
     if (!result.ok) throw new Error(result.report());
   }
 }

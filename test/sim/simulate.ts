@@ -15,6 +15,7 @@ import { SimCluster } from "./cluster.ts";
 import { Trouble } from "./faults.ts";
 import type { Plan, PlanOptions } from "./plan.ts";
 import { drawPlan } from "./plan.ts";
+import type { TraceEvent } from "./trace.ts";
 import { BUCKET } from "./workload.ts";
 
 export interface SimResult {
@@ -31,13 +32,13 @@ export interface SimResult {
   readonly plan: Plan;
 }
 
-/** All nodes must be up, equal and quiet within this time after faults ended. */
+/** All nodes must be up, equal and quiet within this time after faults ended, and what it takes to notice a dead link
+ *  and to pull what was missing in two rounds. */
 const SETTLE_MS = 60_000;
-const OBSERVE_EVERY_MS = 4_000;
 
 /** One seed: a cluster, clients and faults as it draws them, then all checks. Never rejects. */
-export async function simulate(options: PlanOptions): Promise<SimResult> {
-  const run = new Run(drawPlan(options));
+export async function simulate(options: PlanOptions, onEvent?: (event: TraceEvent) => void): Promise<SimResult> {
+  const run = new Run(drawPlan(options), onEvent);
   await run.go();
   return run.result();
 }
@@ -50,19 +51,22 @@ class Run {
   readonly #ledger: Ledger;
   readonly #observer: Observer;
 
-  constructor(plan: Plan) {
+  constructor(plan: Plan, onEvent: ((event: TraceEvent) => void) | undefined) {
     this.#plan = plan;
-    this.#ledger = new Ledger(this.#violations, () => this.#cluster.kernel.nowMs);
+    this.#ledger = new Ledger(this.#violations, () => this.#cluster.kernel.nowMs, plan.layout);
     this.#cluster = new SimCluster({
       seed: plan.seed,
       nodes: plan.nodes,
       observer: this.#ledger,
+      tuning: () => ({ layout: plan.layout, heartbeatMs: plan.pace.heartbeatMs }),
       config: (config) => ({
         ...config,
-        replication: { ...config.replication, syncIntervalMs: plan.syncIntervalMs, historyMs: plan.historyMs },
+        gossip: { ...config.gossip, profile: plan.pace.gossip },
+        replication: { ...config.replication, syncIntervalMs: plan.pace.syncIntervalMs, historyMs: plan.historyMs },
         limits: { ...config.limits, queuedWrites: plan.queuedWrites, cacheBytes: plan.cacheBytes },
       }),
     });
+    if (onEvent) this.#cluster.kernel.onEvent = onEvent;
     // Beside queued writes: per peer 32 frames under way and a few requests, and the node's own work.
     const queueDepth = plan.queuedWrites + 40 * plan.nodes.length;
     this.#observer = new Observer(this.#ledger, this.#violations, { queueDepth, earlyEntries: 64 * 1_024 });
@@ -93,7 +97,7 @@ class Run {
     let busy = this.#plan.clients.length;
     for (const client of this.#clients(rng)) void client.run(untilMs).then(() => busy--);
     while (busy > 0) {
-      await kernel.sleep(OBSERVE_EVERY_MS);
+      await kernel.sleep(this.#plan.observeEveryMs);
       this.#observe();
     }
     trouble.end();
@@ -101,12 +105,23 @@ class Run {
   }
 
   #clients(rng: ReturnType<typeof seededRng>): Client[] {
-    const { cluster, keys } = { cluster: this.#cluster, keys: this.#plan.keys };
+    const cluster = this.#cluster;
+    const { keys, hours } = this.#plan;
     const config = cluster.config(cluster.names[0] ?? "");
     const tokens = new Tokens({ sha256: cluster.sha256, salt: config.cluster.salt, clusterId: config.cluster.id });
     return this.#plan.clients.map(
       ({ home, habits }, i) =>
-        new Client({ name: `c${i}`, cluster, history: this.#history, tokens, keys, rng: rng.fork(), home, habits }),
+        new Client({
+          name: `c${i}`,
+          cluster,
+          history: this.#history,
+          tokens,
+          keys,
+          rng: rng.fork(),
+          home,
+          habits,
+          hours,
+        }),
     );
   }
 
@@ -120,7 +135,7 @@ class Run {
     const { names, kernel } = this.#cluster;
     for (const name of names) if (!this.#cluster.isAlive(name)) this.#cluster.start(name);
     try {
-      await this.#cluster.converged(SETTLE_MS);
+      await this.#cluster.converged(this.#settleMs());
     } catch (error) {
       this.#violations.add("convergence", error instanceof Error ? error.message : String(error));
       return;
@@ -136,14 +151,23 @@ class Run {
     for (const name of names) this.#checkJournal(name);
   }
 
+  #settleMs(): number {
+    const { heartbeatMs, syncIntervalMs } = this.#plan.pace;
+    return SETTLE_MS + 6 * heartbeatMs + 3 * syncIntervalMs;
+  }
+
   /** With a short history, all logs must become empty; unless something is lost that they wait for. */
   async #checkLogs(): Promise<void> {
     const { names } = this.#cluster;
     const { historyMs } = this.#plan;
     if (historyMs > 60_000 || [...this.#ledger.written.values()].some(({ lost }) => lost)) return;
-    const records = (): number[] => names.map((name) => this.#cluster.image(name)?.log.length ?? 0);
+    const records = (): number[] => names.map((name) => this.#ledger.disk(name).positions.size);
     try {
-      await this.#cluster.until(() => records().every((count) => count === 0), historyMs + SETTLE_MS, "logs are cut");
+      await this.#cluster.until(
+        () => records().every((count) => count === 0),
+        historyMs + this.#settleMs(),
+        "logs are cut",
+      );
     } catch {
       this.#violations.add("logs can be cut", `records left: ${records()}`);
     }
@@ -207,10 +231,10 @@ class Run {
   }
 
   #report(list: readonly Violation[], count: number): string {
-    const { seed, nodes, faults, historyMs, syncIntervalMs } = this.#plan;
+    const { seed, small, nodes, faults, historyMs, pace } = this.#plan;
     return [
-      `seed ${seed}: ${count} violations; replay with: npm run -s sim -- --seed ${seed} --trace`,
-      `${nodes.length} nodes, history ${historyMs} ms, sync every ${syncIntervalMs} ms, faults ${[...faults.keys()].join(", ") || "none"}`,
+      `seed ${seed}: ${count} violations; replay with: npm run -s sim -- --seed ${seed}${small ? " --small" : ""} --trace`,
+      `${nodes.length} nodes, history ${historyMs} ms, sync every ${pace.syncIntervalMs} ms, faults ${[...faults.keys()].join(", ") || "none"}`,
       ...list.map(({ invariant, text }) => `- ${invariant}: ${text}`),
       this.#cluster.kernel.report(undefined, "the end"),
     ].join("\n");

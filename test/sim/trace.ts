@@ -19,6 +19,7 @@ export const EVENT_KINDS = [
   "durable",
   "log",
   "network",
+  "stall",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 const CODES = new Map<EventKind, number>(EVENT_KINDS.map((kind, code) => [kind, code]));
@@ -27,6 +28,17 @@ const CODES = new Map<EventKind, number>(EVENT_KINDS.map((kind, code) => [kind, 
 const LINES_PER_NODE = 200;
 /** No node: the network, the run itself. */
 export const NOBODY = -1;
+
+/** One line of a trace file, as JSON. */
+export interface TraceEvent {
+  readonly ms: number;
+  /** Null: the network, clients, the run itself. */
+  readonly node: string | null;
+  readonly kind: EventKind;
+  readonly detail: string;
+  /** Of the bytes involved, where `detail` says something else. */
+  readonly hash?: string;
+}
 
 interface Line {
   readonly atMs: number;
@@ -40,6 +52,8 @@ export class Trace {
   #low = 0x811c9dc5;
   #events = 0;
   readonly #lines = new Map<number, Line[]>();
+  /** Hears everything; most runs keep the last events only. */
+  onEvent: ((node: number, event: Omit<TraceEvent, "node">) => void) | undefined;
   readonly #time = new Float64Array(1);
   readonly #timeWords = new Uint32Array(this.#time.buffer);
 
@@ -56,6 +70,10 @@ export class Trace {
     this.#mix((CODES.get(kind) as number) | ((node + 1) << 8));
     this.#mix(content);
     this.#keep({ atMs, kind, detail: detail ?? content }, node);
+    if (this.onEvent) {
+      const hash = detail === undefined || content === 0 ? {} : { hash: content.toString(16) };
+      this.onEvent(node, { ms: atMs, kind, detail: textOf(detail ?? content), ...hash });
+    }
   }
 
   #mix(word: number): void {
@@ -83,8 +101,12 @@ export class Trace {
 }
 
 function formatLine({ atMs, kind, detail }: Line): string {
-  const text = typeof detail === "string" ? detail : typeof detail === "number" ? detail.toString(16) : json(detail);
-  return `${atMs.toFixed(3).padStart(12)} ${kind.padEnd(9)} ${text}`;
+  return `${atMs.toFixed(3).padStart(12)} ${kind.padEnd(9)} ${textOf(detail)}`;
+}
+
+function textOf(detail: unknown): string {
+  if (typeof detail === "string") return detail;
+  return typeof detail === "number" ? (detail >>> 0).toString(16) : json(detail);
 }
 
 function json(value: unknown): string {

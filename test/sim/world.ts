@@ -10,7 +10,7 @@ import { Links } from "./links.ts";
 import { Machine } from "./machine.ts";
 import { LifeNetwork, Machines } from "./network.ts";
 import { type Decision, PHASE_TIMERS } from "./scheduler.ts";
-import { hashText, NOBODY } from "./trace.ts";
+import { hashText, NOBODY, type TraceEvent } from "./trace.ts";
 
 export interface NodeOptions {
   readonly name: string;
@@ -55,6 +55,16 @@ export class SimKernel {
     this.seed = options.seed;
     this.#rng = seededRng(options.seed);
     this.links = new Links(this.#rng.fork());
+  }
+
+  /** Hears every event from now on. */
+  set onEvent(hear: (event: TraceEvent) => void) {
+    const names: (string | undefined)[] = [];
+    this.#core.trace.onEvent = (index, event) => {
+      if (index >= 0 && names[index] === undefined)
+        for (const { machine } of this.#parts.values()) names[machine.index] = machine.name;
+      hear({ ...event, node: names[index] ?? null });
+    };
   }
 
   get nowMs(): number {
@@ -118,7 +128,8 @@ export class SimKernel {
 
   /** Cuts regions or nodes off from each other (`EVERYONE`: from all), in both directions unless one way. */
   cut(from: string, to: string, options: { readonly oneWay?: boolean } = {}): void {
-    this.#core.trace.record(this.nowMs, NOBODY, "network", hashText(`${from} ${to}`), `cut ${from} ${to}`);
+    const what = `cut ${from} ${to}${options.oneWay === true ? " one-way" : ""}`;
+    this.#core.trace.record(this.nowMs, NOBODY, "network", hashText(`${from} ${to}`), what);
     this.links.cutOneWay(from, to);
     if (options.oneWay !== true) this.links.cutOneWay(to, from);
   }

@@ -25,6 +25,7 @@ function checksOf(api: Api, status: ReplicaStatus): Check[] {
   return [
     checkOf("storage", status.failed === undefined, status.failed ?? "writing"),
     checkOf("ready", status.ready, status.readyWarning ?? (status.ready ? "caught up" : "catching up with its peers")),
+    checkOf("disk", status.disk.level === "ample", DISK[status.disk.level]),
     checkOf("members", away.length === 0, away.length === 0 ? "all owners alive" : `not alive: ${away.join(", ")}`),
     checkOf("links", unlinked.length === 0, unlinked.length === 0 ? "all up" : `not up: ${unlinked.join(", ")}`),
     checkOf(
@@ -34,6 +35,13 @@ function checksOf(api: Api, status: ReplicaStatus): Check[] {
     ),
   ];
 }
+
+const DISK: Readonly<Record<ReplicaStatus["disk"]["level"], string>> = {
+  ample: "there is room",
+  low: "little room: imports are refused",
+  scarce: "hardly any room: only deletes and settled conflicts are taken",
+  full: "no room: reads only, until there is some again",
+};
 
 function checkOf(name: string, ok: boolean, detail: string): Check {
   return { name, ok, detail };
@@ -202,9 +210,10 @@ export function ready(api: Api, call: Call): Response {
   checkParameters(query, ["for"]);
   const purpose = query.get("for") ?? "write";
   if (purpose !== "read" && purpose !== "write") throw new InputError("bad-parameter", "for is read or write");
-  const { ready: isReady, readyWarning, failed } = api.replica.status();
-  // A node whose storage failed answers nothing from doubt (I13), reads included.
-  const ok = isReady && failed === undefined;
-  const view: View = { ready: ok, for: purpose, warning: readyWarning, failed };
+  const { ready: isReady, readyWarning, failed, disk } = api.replica.status();
+  // A node whose storage failed answers nothing from doubt (I13), reads included; one whose disk is full still reads.
+  const takesIt = purpose === "read" || disk.level === "ample" || disk.level === "low";
+  const ok = isReady && failed === undefined && takesIt;
+  const view: View = { ready: ok, for: purpose, warning: readyWarning, failed, disk: disk.level };
   return jsonResponse(api, call, view, { status: ok ? 200 : 503 });
 }

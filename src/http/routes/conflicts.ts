@@ -129,6 +129,7 @@ export async function resolveConflict(api: Api, call: Call, id: string): Promise
     key,
     ops: settling.ops,
     seen: { dots: settling.dots },
+    settles: true,
     author: ANONYMOUS,
     ...(reason !== undefined && { reason }),
     guard: (row) => stillIs(api, id, found.row.keyHash, row),

@@ -1,6 +1,7 @@
 import { typesAt } from "../../../crdt/index.ts";
 import { explainRow } from "../../conflicts/explain.ts";
 import { fromBase64Url, fromUtf8, toHex } from "../../kernel/bytes.ts";
+import type { JournalBody, JournalValue } from "../../replication/api.ts";
 import type { JournalRecord, RowKey } from "../../storage/store.ts";
 import { type Api, jsonResponse, rfc3339, vectorView } from "../api.ts";
 import { type Call, checkParameters } from "../call.ts";
@@ -51,26 +52,6 @@ async function deletionView(api: Api, key: RowKey): Promise<View> {
   if (!deletion) return null;
   const { author, node, atMs, reason } = deletion;
   return { author, node, region: api.regions.get(node) ?? null, time: rfc3339(atMs), reason };
-}
-
-/** The body of a journal record, as the replica writes it. */
-interface JournalBody {
-  readonly event: "opened" | "changed" | "settled";
-  readonly before: string | null;
-  readonly id: string | null;
-  readonly lost: readonly JournalValue[];
-  readonly by?: { readonly author: string; readonly reason?: string; readonly hlcMs: number };
-}
-
-interface JournalValue {
-  readonly dot: string;
-  readonly path: readonly string[];
-  readonly kind: string;
-  readonly contentType?: string;
-  /** base64url, cut where it is long. */
-  readonly $b64?: string;
-  readonly author: string;
-  readonly hlcMs: number;
 }
 
 function journalView({ seq, atMs, body }: JournalRecord): View {

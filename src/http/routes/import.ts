@@ -29,6 +29,8 @@ export async function importRecords(api: Api, call: Call): Promise<Response> {
   refuseIdempotencyKey(call);
   checkType(call, NDJSON_TYPES);
   checkEncoding(call.request);
+  if (api.replica.status().disk.level !== "ample")
+    throw new Unavailable("disk-low", "this node's disk has little room left and takes no imports: use another node");
   const run = new ImportRun(api, reasonOf(call.request.headers.get("starling-reason")));
   const { body } = call.request;
   if (body !== null)

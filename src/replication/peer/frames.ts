@@ -102,6 +102,8 @@ export const helloBody = z.object({
   /** What this connection carries: so that a bulk copy never delays a push. */
   traffic: z.enum(["delta", "bulk"]),
   partitionBits: count,
+  /** Of a cluster whose partitions have another number of leaves than usual. */
+  leafBits: count.optional(),
   protocol: z.object({ min: count, max: count }),
   epoch: count,
   features: z.array(text).max(64),

@@ -25,6 +25,7 @@ export interface PeerHost {
   readonly tail: LogTail;
   readonly partitions: readonly Partition[];
   readonly syncIntervalMs: number;
+  readonly heartbeatMs: number;
   partition(id: number): Partition;
   hello(traffic: Hello["traffic"]): Hello;
   /** The newest gossiped address, else the configured one. */

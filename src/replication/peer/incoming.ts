@@ -18,9 +18,10 @@ import {
   syncMessage,
 } from "./frames.ts";
 import type { PeerHost } from "./host.ts";
-import { Link } from "./link.ts";
+import { Link, type LinkHandlers } from "./link.ts";
 
 export const PROTOCOL = { min: 1, max: 1 } as const;
+export const USUAL_LEAF_BITS = 10;
 
 /** What a replica answers to peers beside what `PeerHost` gives. */
 export interface Answers {
@@ -62,7 +63,7 @@ export class IncomingPeers {
 
   accept(stream: Stream): void {
     const timer = this.#world.timers.after(FIRST_FRAME_MS, () => link.close("no hello in time"));
-    const link: Link = new Link(this.#world, stream, {
+    const handlers: LinkHandlers = {
       onFirst: (_, frame) => {
         timer.cancel();
         return this.#onHello(link, stream, frame);
@@ -73,7 +74,8 @@ export class IncomingPeers {
         this.#links.delete(link);
         this.#world.log.debug("peer.link-closed", { reason });
       },
-    });
+    };
+    const link: Link = new Link(this.#world, stream, handlers, this.#host.heartbeatMs);
     if (this.#links.size >= MAX_LINKS) link.close("too many links");
     else this.#links.add(link);
   }
@@ -110,6 +112,8 @@ export class IncomingPeers {
     if (!equalBytes(hello.proof, mine.proof)) return "the cluster's salt differs: check cluster.salt on both sides";
     if (hello.partitionBits !== mine.partitionBits)
       return `this cluster has 2^${mine.partitionBits} partitions, the caller 2^${hello.partitionBits}`;
+    if (leafBitsOf(hello) !== leafBitsOf(mine))
+      return `this cluster has 2^${leafBitsOf(mine)} leaves a partition, the caller 2^${leafBitsOf(hello)}`;
     if (hello.protocol.min > PROTOCOL.max || hello.protocol.max < PROTOCOL.min)
       return `no common protocol: this node speaks ${PROTOCOL.min} to ${PROTOCOL.max}`;
     if (hello.node === mine.node) return `two nodes are called ${mine.node}`;
@@ -160,4 +164,8 @@ export class IncomingPeers {
       ? { entries: records.map((r) => r.body), more: records.length === RANGE_RECORDS }
       : { entries: [], more: false };
   }
+}
+
+function leafBitsOf({ leafBits = USUAL_LEAF_BITS }: Hello): number {
+  return leafBits;
 }

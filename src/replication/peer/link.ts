@@ -23,9 +23,10 @@ export class LinkError extends Error {
   override name = "LinkError";
 }
 
-const HEARTBEAT_MS = 1_000;
-/** Silence after which a link counts as broken. Shorter: a stalled peer costs a reconnect; longer: a cut is noticed later. */
-const SILENCE_MS = 5_000;
+export const HEARTBEAT_MS = 1_000;
+/** Silence after which a link counts as broken, in heartbeats. Fewer: a stalled peer costs a reconnect; more: a cut is
+ *  noticed later. */
+const SILENT_HEARTBEATS = 5;
 /** Unanswered requests of the other side, in bytes, above which we stop reading from it. */
 const MAX_INBOUND_BYTES = 8 * 2 ** 20;
 const MAX_PENDING = 1_024;
@@ -35,6 +36,7 @@ export class Link {
   readonly #world: World;
   readonly #stream: Stream;
   readonly #handlers: LinkHandlers;
+  readonly #heartbeatMs: number;
   readonly #reader = new FrameReader();
   readonly #pending = new Map<number, Pending>();
   #corked: Uint8Array[] = [];
@@ -49,8 +51,9 @@ export class Link {
   sentBytes = 0;
   receivedBytes = 0;
 
-  constructor(world: World, stream: Stream, handlers: LinkHandlers) {
+  constructor(world: World, stream: Stream, handlers: LinkHandlers, heartbeatMs: number) {
     this.#world = world;
+    this.#heartbeatMs = heartbeatMs;
     this.#stream = stream;
     this.#handlers = handlers;
     this.#lastHeardMs = world.clock.monotonicMs();
@@ -197,14 +200,15 @@ export class Link {
   }
 
   #scheduleHeartbeat(): Timer {
-    const dueMs = this.#world.clock.monotonicMs() + HEARTBEAT_MS;
-    return this.#world.timers.after(HEARTBEAT_MS, () => {
+    const everyMs = this.#heartbeatMs;
+    const dueMs = this.#world.clock.monotonicMs() + everyMs;
+    return this.#world.timers.after(everyMs, () => {
       const nowMs = this.#world.clock.monotonicMs();
       const lateMs = nowMs - dueMs;
       // Whoever slept judges nobody: what the peer sent meanwhile is still to be read (gossip.md, stalls).
-      if (lateMs > HEARTBEAT_MS / 2) this.#lastHeardMs += lateMs;
-      if (nowMs - this.#lastHeardMs > SILENCE_MS) {
-        this.close(`silent for ${SILENCE_MS} ms`);
+      if (lateMs > everyMs / 2) this.#lastHeardMs += lateMs;
+      if (nowMs - this.#lastHeardMs > SILENT_HEARTBEATS * everyMs) {
+        this.close(`silent for ${SILENT_HEARTBEATS * everyMs} ms`);
         return;
       }
       if (!this.#first) {

@@ -20,7 +20,7 @@ import {
   welcomeBody,
 } from "./frames.ts";
 import type { BulkSource, PeerHost } from "./host.ts";
-import { Link, LinkError } from "./link.ts";
+import { Link, LinkError, type LinkHandlers } from "./link.ts";
 import { Outbox } from "./outbox.ts";
 
 const DIAL_TIMEOUT_MS = 2_000;
@@ -117,7 +117,7 @@ export class OutgoingPeer implements BulkSource {
     });
     return new Promise((resolve, reject) => {
       const timer = this.#world.timers.after(DIAL_TIMEOUT_MS, () => link.close("no welcome in time"));
-      const link: Link = new Link(this.#world, stream, {
+      const handlers: LinkHandlers = {
         onFirst: (_, frame) => {
           timer.cancel();
           if (frame.type === FRAME.refuse) {
@@ -141,7 +141,8 @@ export class OutgoingPeer implements BulkSource {
           reject(new LinkError(reason));
           if (this.#delta === link) this.#down(reason, "down");
         },
-      });
+      };
+      const link: Link = new Link(this.#world, stream, handlers, this.#host.heartbeatMs);
       stream.write(encodeFrame(FRAME.hello, this.#host.hello(traffic)));
     });
   }

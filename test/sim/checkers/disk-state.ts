@@ -7,6 +7,8 @@ import type { KeyId } from "./history.ts";
 /** A write that was durable somewhere. */
 export interface Written {
   readonly name: string;
+  /** Among the writes of its key. */
+  readonly index: number;
   readonly partition: number;
   /** Of its key within the partition. */
   readonly leaf: number;

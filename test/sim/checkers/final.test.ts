@@ -219,6 +219,7 @@ describe("the observer rejects", () => {
     ready: true,
     queueDepth: 0,
     earlyEntries: 0,
+    disk: { level: "ample", freeBytes: null },
     ...more,
   });
 

@@ -52,8 +52,10 @@ describe("histories of honest nodes", () => {
     const first = await told(all, [assign("1")], "1");
     await us.receive(first);
     read(all, scene.seen(us), eu.session);
+    const before = scene.seen(us).session;
     await us.receive(await told(all, [assign("2")], "2"));
     read(all, scene.seen(us), eu.session);
+    read(all, { ...scene.seen(us), session: null }, before); // its token did not fit
     await told(all, [removeAll], "3");
     const ops = [removeAll];
     scene.acknowledged(eu, null, { ops, tag: "nothing to do" });

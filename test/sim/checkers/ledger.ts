@@ -1,3 +1,4 @@
+import type { Cell, DotKey, Layout, Row } from "../../../crdt/index.ts";
 import {
   addedCells,
   decodeEntry,
@@ -31,13 +32,17 @@ export class Ledger implements DiskObserver {
   readonly byKey = new Map<KeyId, Written[]>();
   readonly #violations: Violations;
   readonly #nowMs: () => number;
+  readonly #layout: Layout;
+  readonly #rows = new Map<string, Row>();
+  readonly #live = new Map<string, ReadonlyMap<DotKey, Cell>>();
   readonly #disks = new Map<string, DiskState>();
   /** What a disk was put back to, until it is opened. */
   readonly #restored = new Set<string>();
   onCommitting: (node: string) => void = () => {};
 
-  constructor(violations: Violations, nowMs: () => number) {
+  constructor(violations: Violations, nowMs: () => number, layout: Layout = LAYOUT) {
     this.#violations = violations;
+    this.#layout = layout;
     this.#nowMs = nowMs;
   }
 
@@ -81,10 +86,11 @@ export class Ledger implements DiskObserver {
       changed.add(id);
       this.#checkJournal(node, disk, row, commit);
       if (row.body === null) disk.rows.delete(id);
-      else disk.rows.set(id, decodeRow(row.body));
+      else disk.rows.set(id, this.#rowOf(row.body));
     }
     for (const id of this.#noteDamage(node, disk, commit.damaged)) changed.add(id);
-    for (const [id, [write]] of this.byKey) if (write && copied.has(write.partition)) changed.add(id);
+    if (copied.size > 0)
+      for (const [id, [write]] of this.byKey) if (write && copied.has(write.partition)) changed.add(id);
     for (const id of changed) this.#checkRow(node, disk, id);
     this.#checkCut(node, disk, commit);
     this.#checkAcks(node, disk, commit);
@@ -137,7 +143,7 @@ export class Ledger implements DiskObserver {
     disk.rows.clear();
     disk.damaged.clear();
     for (const row of from.rows.values()) {
-      disk.rows.set(keyId(row), decodeRow(row.body));
+      disk.rows.set(keyId(row), this.#rowOf(row.body));
       if (!row.isSound) disk.damaged.add(keyId(row));
     }
     for (const { partition, leaf } of from.damaged.values())
@@ -185,8 +191,9 @@ export class Ledger implements DiskObserver {
     const siblings = this.byKey.get(id) ?? [];
     const write: Written = {
       name,
+      index: siblings.length,
       partition: record.partition,
-      leaf: leafOf(record.slot, LAYOUT),
+      leaf: leafOf(record.slot, this.#layout),
       key: { bucket, key },
       entry,
       body: record.body,
@@ -227,6 +234,7 @@ export class Ledger implements DiskObserver {
       setSeq(disk.vectors, partition, actor, seq);
       copied.add(partition);
     }
+    if (copied.size === 0) return copied;
     for (const write of this.written.values())
       if (copied.has(write.partition) && isCovered(disk.vectors, write)) this.#noteApplied(node, disk, write);
     return copied;
@@ -295,23 +303,47 @@ export class Ledger implements DiskObserver {
     }
     const row = disk.rows.get(id) ?? EMPTY_ROW;
     const applied = this.#noteState(disk, id, row.cells);
-    checkRow({ node, id, row, applied, all: this.byKey.get(id) ?? [] }, disk, this.#violations);
+    const expected = this.#liveOf(id, applied);
+    checkRow({ node, id, row, applied, all: this.byKey.get(id) ?? [], expected }, disk, this.#violations);
   }
 
   /** Remembers what is live now: as the row says, or as it must be. */
   #noteState(disk: DiskState, id: KeyId, held: RowState["live"] | null): ReadonlySet<Written> {
     const applied = new Set((this.byKey.get(id) ?? []).filter((write) => disk.applied.has(write)));
-    const state = { fromMs: this.#nowMs(), live: held ?? liveCells(applied), applied };
+    const state = { fromMs: this.#nowMs(), live: held ?? this.#liveOf(id, applied), applied };
     const states = disk.states.get(id);
     if (states) states.push(state);
     else disk.states.set(id, [state]);
     return applied;
   }
 
+  /** Worked out from all entries; once for all disks that have applied the same. */
+  #liveOf(id: KeyId, applied: ReadonlySet<Written>): ReadonlyMap<DotKey, Cell> {
+    let which = `${id}:`;
+    for (const write of applied) which += String.fromCharCode(write.index);
+    let live = this.#live.get(which);
+    if (!live) {
+      live = liveCells(applied);
+      this.#live.set(which, live);
+    }
+    return live;
+  }
+
+  /** Equal bytes are one row: each is seen on every disk, and again at each start. */
+  #rowOf(body: Uint8Array): Row {
+    const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1");
+    let row = this.#rows.get(text);
+    if (!row) {
+      row = decodeRow(body);
+      this.#rows.set(text, row);
+    }
+    return row;
+  }
+
   #checkJournal(node: string, disk: DiskState, row: Commit["rows"][number], commit: Commit): void {
     if (disk.damaged.has(keyId(row))) return; // what it can't read, it can't record
     const before = disk.rows.get(keyId(row)) ?? EMPTY_ROW;
-    const after = row.body === null ? EMPTY_ROW : decodeRow(row.body);
+    const after = row.body === null ? EMPTY_ROW : this.#rowOf(row.body);
     const gap = journalGap(
       before.cells,
       after.cells,

@@ -15,7 +15,7 @@ export function checkSessions(history: History, ledger: Ledger, violations: Viol
     const id = keyId(reply.key);
     const what = `${client} at ${reply.node}, ${reply.doneMs} ms, ${id}`;
     const known = coveredBy(session, id, ledger);
-    const shown = coveredBy(reply.session ?? session, id, ledger);
+    const shown = reply.session ? coveredBy(reply.session, id, ledger) : everAt(reply.node, id, ledger);
     for (const write of known) {
       const missing = [...write.cells.keys()].filter((dot) => !reply.dots?.has(dot) && !isRemoved(dot, shown));
       if (missing.length > 0) violations.add("session", `${what}: ${write.name} was seen before and is missing`);
@@ -32,6 +32,11 @@ export function checkSessions(history: History, ledger: Ledger, violations: Viol
       if (earlier !== write && !write.here.has(earlier))
         violations.add("session", `${tag} came after ${earlier.name} in its session, and did not see it`);
   }
+}
+
+/** What an answer covers whose token did not fit. */
+function everAt(node: string, id: KeyId, ledger: Ledger): Written[] {
+  return (ledger.byKey.get(id) ?? []).filter((write) => write.everAt.has(node));
 }
 
 function coveredBy(session: readonly PartitionSeen[], id: KeyId, ledger: Ledger): Written[] {

@@ -1,9 +1,17 @@
 import { describe, expect, it } from "vitest";
 import type { Config } from "../../../src/config/types.ts";
 import { utf8 } from "../../../src/kernel/bytes.ts";
+import type { Tuning } from "../../../src/replication/parts.ts";
 import { type LogLine, SimCluster } from "../cluster.ts";
 
-const STRANGERS: Record<string, { readonly change: Partial<Config["cluster"]>; readonly reason: RegExp }> = {
+interface Stranger {
+  readonly change?: Partial<Config["cluster"]>;
+  readonly tuning?: Tuning;
+  /** As either side says it. */
+  readonly reason: RegExp;
+}
+
+const STRANGERS: Record<string, Stranger> = {
   "another cluster id": {
     change: { id: "another-cluster" },
     reason: /this node belongs to cluster test-cluster, not to another-cluster/,
@@ -11,6 +19,14 @@ const STRANGERS: Record<string, { readonly change: Partial<Config["cluster"]>; r
   "another salt": {
     change: { salt: utf8("another salt, sixteen bytes long") },
     reason: /the cluster's salt differs/,
+  },
+  "another number of partitions": {
+    tuning: { layout: { partitionBits: 2, leafBits: 10 } },
+    reason: /this cluster has 2\^[26] partitions, the caller 2\^[26]/,
+  },
+  "another number of leaves": {
+    tuning: { layout: { partitionBits: 6, leafBits: 4 } },
+    reason: /this cluster has 2\^(10|4) leaves a partition, the caller 2\^(10|4)/,
   },
 };
 
@@ -20,10 +36,11 @@ interface SyncStatus {
 }
 
 describe("a peer that has", () => {
-  for (const [what, { change, reason }] of Object.entries(STRANGERS))
+  for (const [what, { change, tuning = {}, reason }] of Object.entries(STRANGERS))
     it(`${what} is refused at the first frame, with the reason in log and status; nothing goes over`, async () => {
       const lines: LogLine[] = [];
-      const cluster = new SimCluster({ seed: 21, onLog: (line) => lines.push(line) });
+      const tuned = (name: string): Tuning => (name === "ap" ? tuning : {});
+      const cluster = new SimCluster({ seed: 21, onLog: (line) => lines.push(line), tuning: tuned });
       await cluster.kernel.run(async () => {
         cluster.start("eu");
         cluster.start("us");

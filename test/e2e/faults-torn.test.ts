@@ -1,0 +1,148 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Rng } from "../../src/kernel/rng.ts";
+import { json, RealCluster, type RealNode, until } from "./cluster.ts";
+import { expectKept, pause, ROUNDS, someNode, startLoad, underLoad } from "./faults.ts";
+import type { Shown } from "./history.ts";
+import type { Load } from "./load.ts";
+import { tearPage, tearWal } from "./tear.ts";
+
+const REFUSAL = /^starling: .*empty (?:it|its data directory|the data directory)/m;
+
+describe("pages torn on one node's disk", () => {
+  let cluster: RealCluster;
+  let victim: RealNode;
+  beforeAll(async () => {
+    cluster = await RealCluster.make(["eu", "us", "ap"]);
+    await cluster.startAll();
+  });
+  afterAll(() => cluster.stopAll());
+
+  /** Kills under load, damages, and starts again. What another disk holds by then must all come back. */
+  async function damageOne(load: Load, rng: Rng, damage: () => string): Promise<() => Promise<void>> {
+    const actorsBefore = await actorsOf(victim);
+    expect(actorsBefore.some((actor) => actor.startsWith(`${victim.name}@`))).toBe(true);
+    await cluster.kill(victim.name);
+    await cluster.network({ cut: [] });
+    await load.stop();
+    await cluster.converged(60_000);
+    const elsewhere = await load.shownAt(cluster.nodes.find((node) => node !== victim) as RealNode);
+    const how = damage();
+    const more = startLoad(cluster, rng);
+    const emptied = await startAsAnOperator(victim, how);
+    await pause(500);
+    await more.stop();
+    console.log(`${victim.name}: ${how}${emptied ? "; it said so, was emptied" : ""}`);
+    return async () => {
+      await expectKept(cluster, more);
+      for (const node of cluster.nodes) expectAtLeast(await load.shownAt(node), elsewhere, load, how);
+      const actor = await actorOfNewWrite(victim);
+      expect(actor.startsWith(`${victim.name}@`)).toBe(true);
+      expect(actorsBefore, "the actor of a new run").not.toContain(actor);
+    };
+  }
+
+  /** Starts; does what a refusal says; repairs. @returns whether the data directory had to be emptied */
+  async function startAsAnOperator(node: RealNode, how: string): Promise<boolean> {
+    const from = cluster.log(node.name).length;
+    try {
+      await cluster.start(node.name);
+      await repaired(node);
+      return false;
+    } catch (error) {
+      if (node.process) throw new Error(`${how}: ${String(error)}`, { cause: error });
+    }
+    const log = cluster.log(node.name).slice(from);
+    expect(log, how).toMatch(REFUSAL);
+    expect(log, "no stack trace for the operator").not.toMatch(/^\s+at /m);
+    rmSync(node.dataDir, { recursive: true });
+    await cluster.start(node.name);
+    return true;
+  }
+
+  async function repaired(node: RealNode): Promise<void> {
+    const gone = (): void => {
+      if (!node.process) throw new Error(`${node.name} has stopped`);
+    };
+    await until("ready", async () => (await fetch(`${node.url}/health/ready`)).ok, 30_000, gone);
+    const begun = await fetch(`${node.url}/cluster/repair`, { method: "POST" });
+    const location = begun.headers.get("location") ?? "";
+    let last: { state: string; problems?: string[] } = { state: "running" };
+    const ended = async (): Promise<boolean> => {
+      last = (await (await fetch(`${node.url}${location}`)).json()) as typeof last;
+      return last.state !== "running";
+    };
+    await until("the repair has ended", ended, 60_000, gone);
+    // Damage that the store can't read past ends the process, a moment after the repair.
+    if (last.state === "failed") await until("it stops", async () => false, 15_000, gone);
+    expect(last).toMatchObject({ state: "done", problems: [] });
+  }
+
+  async function actorsOf({ url }: RealNode): Promise<string[]> {
+    const { partitions } = (await (await fetch(`${url}/v1/partitions`)).json()) as { partitions: { vector: object }[] };
+    return [...new Set(partitions.flatMap(({ vector }) => Object.keys(vector)))];
+  }
+
+  async function actorOfNewWrite({ url }: RealNode): Promise<string> {
+    expect((await fetch(`${url}/v1/kv/torn/new`, json("PUT", "new"))).status).toBe(204);
+    const { dots } = (await (await fetch(`${url}/v1/explain/torn/new`)).json()) as { dots: { dot: string }[] };
+    return (dots[0]?.dot ?? "").replace(/[:#/]\d+$/, "");
+  }
+
+  /** What another disk held is there; what another node had written and was gone by then is not back. */
+  function expectAtLeast(shown: Shown, elsewhere: Shown, load: Load, how: string): void {
+    for (const [key, held] of elsewhere.values) {
+      const attempts = load.history.registers.get(key) ?? [];
+      const replaced = attempts.flatMap(({ replaces }) => replaces);
+      const now = shown.values.get(key) ?? [];
+      const lost = held.filter((value) => !replaced.includes(value) && !now.includes(value));
+      expect(lost, `${how}: lost of ${key} though another disk held it`).toEqual([]);
+      const others = attempts.filter((one) => one.outcome === "acknowledged" && !isOfVictim(one));
+      const back = others.filter(({ value }) => value !== null && now.includes(value) && !held.includes(value));
+      expect(back, `${how}: back at ${key}`).toEqual([]);
+    }
+    for (const [name, value] of elsewhere.counters) expect(shown.counters.get(name), how).toBeGreaterThanOrEqual(value);
+  }
+
+  const isOfVictim = ({ node }: { node: string }): boolean => node === victim.name;
+
+  it("the end of the write-ahead log: what another disk holds comes back", {
+    timeout: 60_000 + ROUNDS * 120_000,
+  }, async () => {
+    await underLoad(
+      "torn WAL",
+      cluster,
+      async ({ rng, load }) => {
+        victim = someNode(cluster, rng);
+        if (rng.below(2) === 0) await cutOff(victim);
+        await pause(rng.below(1_000));
+        return damageOne(load, rng, () => tearWal(join(victim.dataDir, "data.db-wal"), rng));
+      },
+      isOfVictim,
+    );
+  });
+
+  /** What the victim now acknowledges is on its own disk alone. */
+  async function cutOff({ name }: RealNode): Promise<void> {
+    await cluster.network({ cut: cluster.nodes.filter((n) => n.name !== name).map((n) => [name, n.name]) });
+  }
+
+  it("a page of the database: rows are healed, or the node says to empty its data directory", {
+    timeout: 60_000 + ROUNDS * 120_000,
+  }, async () => {
+    await underLoad(
+      "torn database",
+      cluster,
+      async ({ rng, load }) => {
+        victim = someNode(cluster, rng);
+        // A clean stop moves everything from the log into the database; else there was little to damage.
+        await cluster.kill(victim.name, "SIGTERM");
+        await cluster.start(victim.name);
+        await pause(rng.below(500));
+        return damageOne(load, rng, () => tearPage(join(victim.dataDir, "data.db"), rng));
+      },
+      isOfVictim,
+    );
+  });
+});

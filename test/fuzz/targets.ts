@@ -1,0 +1,37 @@
+import { existsSync, readFileSync } from "node:fs";
+import { fromHex } from "../../src/kernel/bytes.ts";
+import type { Target } from "./target.ts";
+import { CONFIG_TARGETS } from "./targets-config.ts";
+import { CRDT_TARGETS } from "./targets-crdt.ts";
+import { GOSSIP_TARGETS } from "./targets-gossip.ts";
+import { HTTP_TARGETS } from "./targets-http.ts";
+import { PEER_TARGETS } from "./targets-peer.ts";
+import { PIECE_TARGETS } from "./targets-pieces.ts";
+import { STORAGE_TARGETS } from "./targets-storage.ts";
+
+/** Every parser that faces a socket or a file. */
+export const TARGETS: readonly Target[] = [
+  ...GOSSIP_TARGETS,
+  ...PEER_TARGETS,
+  ...CRDT_TARGETS,
+  ...PIECE_TARGETS,
+  ...STORAGE_TARGETS,
+  ...CONFIG_TARGETS,
+  ...HTTP_TARGETS,
+];
+
+const CAPTURES = ["plain", "events", "failure", "refute", "encrypted"];
+
+/** What real members sent, where the captures are at hand: further seeds for campaigns. */
+export function captured(target: Target): readonly Uint8Array[] {
+  const proto = target.name === "gossip-packet" ? "udp" : target.name === "gossip-stream" ? "tcp" : null;
+  const directory = `${process.env.STARLING_CONFORMANCE ?? "../shared/conformance"}/memberlist`;
+  const files = CAPTURES.map((capture) => `${directory}/${capture}.jsonl`);
+  if (proto === null) return [];
+  return files
+    .filter((file) => existsSync(file))
+    .flatMap((file) => readFileSync(file, "utf8").trim().split("\n"))
+    .map((line) => JSON.parse(line) as { proto: string; hex: string })
+    .filter((line) => line.proto === proto && line.hex.length < 3_000)
+    .map(({ hex }) => fromHex(hex));
+}
