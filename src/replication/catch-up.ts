@@ -18,7 +18,7 @@ import { copyOpenReply, copyReadReply, parseBody } from "./peer/frames.ts";
 import type { BulkSource } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
 import type { Repair, RepairOptions } from "./repair.ts";
-import { resum, storedStates } from "./repair.ts";
+import { resum, storedStates, undoFor } from "./repair.ts";
 
 const BULK_TIMEOUT_MS = 30_000;
 const READ_BYTES = 2 ** 20;
@@ -121,6 +121,7 @@ export class CatchUp {
     const removedAbove = await this.#repair.removedAbove(p, vector);
     const heals = [...p.damaged].filter(([, at]) => copyHeals(p.state, at, vector)).map(([leaf]) => leaf);
     const batch = pipeline.newBatch();
+    const undo = undoFor(p);
     const state = batch.state(partition);
     const keys = new Map([...mine].map(([id, { key }]) => [id, key]));
     for (const [id, { key }] of theirs) keys.set(id, key);
@@ -143,11 +144,8 @@ export class CatchUp {
       p.damaged.delete(leaf);
     }
     const floors = state.floor.missingFrom(p.state.floor).map(({ actor, to: seq }) => ({ partition, actor, seq }));
-    await pipeline.commit(batch, {
-      floors,
-      sums: pipeline.sumsToSave([p]),
-      damaged: heals.map((leaf) => ({ partition, leaf, vector: null })),
-    });
+    const damaged = heals.map((leaf) => ({ partition, leaf, vector: null }));
+    await pipeline.adopt(batch, { floors, sums: pipeline.sumsToSave([p]), damaged }, undo);
     for (const leaf of heals) this.#o.onDamage(partition, leaf, true);
     this.adopted += 1;
   }

@@ -189,7 +189,6 @@ export class Pipeline {
       } catch (error) {
         const known = error instanceof InputError || error instanceof Unavailable;
         first.failed(known ? error : new Unavailable("storage-failed", "this node's storage failed"));
-        // A full disk too: what runs alone has changed sums in memory by then.
         if (!known) throw error;
       }
       return;
@@ -319,11 +318,12 @@ export class Pipeline {
     const parts = batch.commit(() => ++this.#journalSeq);
     const changed = batch.changedRows();
     const nothing = parts.log.length === 0 && parts.rows.length === 0 && parts.vectors.length === 0;
-    const damaged = [...this.#unsavedDamage.splice(0), ...(more.damaged ?? [])];
+    const unsaved = this.#unsavedDamage.splice(0);
+    const damaged = [...unsaved, ...(more.damaged ?? [])];
     this.rows.begin(changed);
     if (!nothing || damaged.length > 0 || Object.keys(more).length > 0)
       await store.commit(commitOf({ ...parts, ...more, damaged })).catch((error: unknown) => {
-        if (error instanceof DiskFullError) this.#noRoom(damaged);
+        if (error instanceof DiskFullError) this.#noRoom(unsaved);
         throw error;
       });
     this.#hlc = batch.hlc;
@@ -345,6 +345,14 @@ export class Pipeline {
     await this.#whereRoom(() => this.#options.store.commit(commitOf({ sums: this.sumsToSave(partitions), ...more })));
   }
 
+  /** Commits rows that came otherwise than by entries, whose sums and marks of damage are changed in memory by then:
+   *  `undo` takes that back when there is no room. Throws Unavailable then. */
+  async adopt(batch: Batch, more: Partial<Commit>, undo: () => void): Promise<void> {
+    if (await this.#whereRoom(() => this.commit(batch, more))) return;
+    undo();
+    throw diskFull("full");
+  }
+
   /** Cuts the log. False without room: a floor that is known in memory alone only makes a peer ask for a copy. */
   cut(cut: Pick<Commit, "cutLog" | "floors" | "sums" | "forgetBeforeMs">): Promise<boolean> {
     return this.#whereRoom(() => this.commit(this.newBatch(), cut));
@@ -363,9 +371,9 @@ export class Pipeline {
   }
 
   /** Nothing was written: what the next commit must say again. */
-  #noRoom(damaged: Commit["damaged"]): void {
+  #noRoom(unsaved: Commit["damaged"]): void {
     this.rows.abandon();
-    this.#unsavedDamage.unshift(...damaged);
+    this.#unsavedDamage.unshift(...unsaved);
     this.#actor.notSaved();
     this.#options.room.noteFull();
   }

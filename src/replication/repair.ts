@@ -147,6 +147,7 @@ export class Repair {
     const p = pipeline.partition(partition);
     await this.scrubNow(p, leaves);
     const batch = pipeline.newBatch();
+    const undo = undoFor(p);
     const mine = await this.#readLeaves(p, leaves);
     const heals = leaves.filter((leaf) => {
       const damagedAt = p.damaged.get(leaf);
@@ -175,10 +176,8 @@ export class Repair {
     }
     for (const leaf of heals) resum(p, leaf, batch.rows.values());
     for (const leaf of heals) p.damaged.delete(leaf);
-    await pipeline.commit(batch, {
-      sums: pipeline.sumsToSave([p]),
-      damaged: heals.map((leaf) => ({ partition, leaf, vector: null })),
-    });
+    const damaged = heals.map((leaf) => ({ partition, leaf, vector: null }));
+    await pipeline.adopt(batch, { sums: pipeline.sumsToSave([p]), damaged }, undo);
     for (const leaf of heals) this.#o.onDamage(partition, leaf, true);
     return heals.length;
   }
@@ -224,6 +223,16 @@ export function storedStates(reads: readonly RowRead[]): Map<string, StoredState
       { key: { bucket, key }, row: body ? decodeRow(body) : EMPTY_ROW, bytes: body?.length ?? 0 },
     ]),
   );
+}
+
+/** What takes back the changes to a partition's sums and marks of damage. */
+export function undoFor({ sums, damaged }: Partition): () => void {
+  const undoSums = sums.snapshot();
+  const marks = [...damaged];
+  return () => {
+    undoSums();
+    for (const [leaf, vector] of marks) damaged.set(leaf, vector);
+  };
 }
 
 /** A healed leaf's sums are those of its rows now, all of which were compared with a sound peer's. */

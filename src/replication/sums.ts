@@ -46,6 +46,18 @@ export class PartitionSums {
     this.changedSinceSave += 1;
   }
 
+  /** Returns what puts back everything that changes from now on: for a commit that may find no room. */
+  snapshot(): () => void {
+    const { records, savedPos, changedSinceSave } = this;
+    const pairs = [this.digests, this.inventories, this.#total].map((lanes) => [lanes, lanes.slice()] as const);
+    const counts = this.recordCounts.slice();
+    return () => {
+      for (const [lanes, before] of pairs) lanes.set(before);
+      this.recordCounts.set(counts);
+      Object.assign(this, { records, savedPos, changedSinceSave });
+    };
+  }
+
   digestOf(leaf: number): Digest {
     return readSum(this.digests, 4 * leaf);
   }

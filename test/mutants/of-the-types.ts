@@ -50,7 +50,7 @@ export const ofTheKernel: readonly Mutant[] = [
   ]),
   codec("unused-actors-accepted", BY_KERNEL, ["usedActors !== actors.length || ", ""]),
   codec("unused-stamps-accepted", BY_KERNEL, ["usedStamps !== stamps.length || ", ""]),
-  codec("double-stamps-accepted", BY_KERNEL, [" || hasTwins", ""]),
+  codec("double-stamps-accepted", BY_KERNEL, [" || hasTwins(stamps)", ""]),
   codec("stamps-in-any-order-accepted", BY_KERNEL, [" || stampIndex > usedStamps", ""]),
   codec("live-and-removed-accepted", BY_KERNEL, ["if (row.cells.has(key)) throw", "if (!key) throw"]),
   codec("trailing-bytes-accepted", BY_KERNEL, ["  input.end();\n", ""]),

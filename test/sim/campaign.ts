@@ -3,6 +3,7 @@ import { cpuUsage, hrtime } from "node:process";
 import { parseArgs } from "node:util";
 import type { Fault, PlanOptions } from "./plan.ts";
 import { FAULTS } from "./plan.ts";
+import { shrink } from "./shrink.ts";
 import type { SimResult } from "./simulate.ts";
 import { simulate } from "./simulate.ts";
 
@@ -12,6 +13,7 @@ const HELP = `Simulates whole clusters under faults, and checks them.
       --nodes N --regions N --hours H           instead of what the seed draws
       --clients N --until-ms N                  likewise; as a shrunk failure is replayed
       --faults a,b                              these, or none, instead of those that the seed draws
+      --shrink                                  reduces each failure, and prints the command that replays it
       --small                                   some seconds instead of ten minutes
   npm run -s sim -- --seed 42 --trace FILE      writes every event as a line of JSON: {ms, node, kind, detail}`;
 
@@ -32,6 +34,7 @@ export async function campaign(args: readonly string[], print: (line: string) =>
     if (!result.ok) failed += 1;
     print(json ? jsonLine(result) : textLine(result));
     if (!json && (!result.ok || trace)) print(result.report());
+    if (asked.shrink && !json && !result.ok) print(await shrunkLine({ seed, ...plan }));
   }
   const seeds = last - first + 1;
   const { user, system } = cpuUsage(cpuBefore);
@@ -43,6 +46,12 @@ export async function campaign(args: readonly string[], print: (line: string) =>
       : `${seeds} seeds, ${failed} failed, ${seedsPerCoreHour} seeds per core hour, ${wallMs} ms`,
   );
   return failed > 0 ? 1 : 0;
+}
+
+async function shrunkLine(options: PlanOptions): Promise<string> {
+  const { invariant, tries, isMinimal, command, result } = await shrink(options, (smaller) => simulate(smaller));
+  const how = isMinimal ? "nothing smaller was found" : "more tries may find a smaller one";
+  return `shrunk in ${tries} runs (${how}), ${invariant}: ${result.events} events\n${command}`;
 }
 
 async function simulated(options: PlanOptions, traceFile: string | undefined): Promise<SimResult> {
@@ -60,6 +69,7 @@ interface Asked {
   readonly last: number;
   readonly json: boolean;
   readonly trace: boolean;
+  readonly shrink: boolean;
   readonly traceFile: string | undefined;
   readonly plan: Partial<PlanOptions>;
 }
@@ -78,6 +88,7 @@ function parse(args: readonly string[]): Asked | string {
     "until-ms": text,
     faults: text,
     small: flag,
+    shrink: flag,
     trace: text,
     json: flag,
     help: flag,
@@ -91,7 +102,9 @@ function parse(args: readonly string[]): Asked | string {
     const plan = {
       ...(values.nodes !== undefined && { nodes: within("nodes", values.nodes, 1, 9) }),
       ...(values.regions !== undefined && { regions: within("regions", values.regions, 1, 3) }),
-      ...(values.hours !== undefined && { busyMs: within("hours", values.hours, 0.001, 1_000) * 3_600_000 }),
+      ...(values.hours !== undefined && {
+        busyMs: Math.round(within("hours", values.hours, 0.001, 1_000) * 3_600_000),
+      }),
       ...(values.clients !== undefined && { clients: within("clients", values.clients, 1, 32) }),
       ...(until !== undefined && { untilMs: within("until-ms", until, 1, 3_600_000_000) }),
       ...(values.faults !== undefined && { faults: faultsOf(values.faults) }),
@@ -99,7 +112,7 @@ function parse(args: readonly string[]): Asked | string {
     };
     const traceFile = values.trace === "" ? undefined : values.trace;
     if (traceFile !== undefined && last > first) throw new Error("--trace FILE takes one seed");
-    return { first, last, json: values.json, trace: values.trace === "", traceFile, plan };
+    return { first, last, json: values.json, shrink: values.shrink, trace: values.trace === "", traceFile, plan };
   } catch (error) {
     return `${error instanceof Error ? error.message : String(error)}\n${HELP}`;
   }

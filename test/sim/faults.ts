@@ -17,6 +17,9 @@ const STALL_MS = [50, 6_000] as const;
 const DISK_TROUBLE_MS = [500, 20_000] as const;
 const SLOW_DISK = 50;
 
+/** These show in the trace as what they do. */
+const TOLD_OTHERWISE: ReadonlySet<Fault> = new Set(["cut", "one-way", "flap", "crash", "restart", "stall"]);
+
 /** Lets a seed's faults happen, until told to end. */
 export class Trouble {
   readonly #cluster: SimCluster;
@@ -64,7 +67,7 @@ export class Trouble {
   /** Did we ask this node's disk to fail? Then it has done so now. One without room stops a node that adopts a copy:
    *  what runs alone has changed sums in memory by then (pipeline.ts). */
   takeFailure(name: string): boolean {
-    return this.#failing.delete(name) || this.#cluster.member(name).node?.disk.isFull === true;
+    return this.#failing.delete(name);
   }
 
   /** Starts it again after a while; after the end, at once. */
@@ -83,6 +86,7 @@ export class Trouble {
 
   async #strike(fault: Fault): Promise<void> {
     const name = pick(this.#cluster.names, this.#rng);
+    if (!TOLD_OTHERWISE.has(fault)) this.#cluster.kernel.note("fault", fault, fault === "noise" ? undefined : name);
     switch (fault) {
       case "noise":
         this.#makeNoise();
@@ -194,9 +198,11 @@ export class Trouble {
     if (!node?.alive || !running) return;
     // Its promises never resolve when it is killed meanwhile: give it a while, then kill it.
     let stopped = false;
-    void running.stop().then(() => {
+    const end = (): void => {
       stopped = true;
-    });
+    };
+    // A disk that fails at the last save ends it too; whether it was told to, onNodeFailed asks.
+    void running.stop().then(end, end);
     for (let i = 0; i < 100 && !stopped; i++) await this.#cluster.kernel.sleep(100);
     if (!node.alive) return;
     this.#cluster.crash(name);

@@ -114,8 +114,8 @@ export class LifeNetwork implements Network {
     assert(bytes.length <= DATAGRAM_BYTES_MAX, "a datagram has at most 65,507 bytes");
     const { scheduler, trace } = this.#life.core;
     const hash = hashBytes(bytes);
-    trace.record(scheduler.nowMs, this.#life.index, "send", hash);
     const target = this.#target(to.host);
+    trace.record(scheduler.nowMs, this.#life.index, "send", hash, target?.name);
     if (target === undefined || this.#links.isCut(this.#machine, target)) return;
     const from = { host: this.#machine.host, port: fromPort };
     for (const delayMs of this.#links.datagramDelaysMs(this.#machine, target)) {

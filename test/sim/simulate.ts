@@ -66,6 +66,7 @@ class Run {
         limits: { ...config.limits, queuedWrites: plan.queuedWrites, cacheBytes: plan.cacheBytes },
       }),
     });
+    this.#violations.onAdd = ({ invariant, text }) => this.#cluster.kernel.note("violation", `${invariant}: ${text}`);
     if (onEvent) this.#cluster.kernel.onEvent = onEvent;
     // Beside queued writes: per peer 32 frames under way and a few requests, and the node's own work.
     const queueDepth = plan.queuedWrites + 40 * plan.nodes.length;

@@ -185,7 +185,8 @@ export class StreamEnd implements Stream {
   #send(segment: Segment): void {
     const { core } = this.#life;
     const { scheduler } = core;
-    core.trace.record(scheduler.nowMs, this.#life.index, "send", segment.kind === "data" ? segment.hash : 0);
+    const content = segment.kind === "data" ? segment.hash : 0;
+    core.trace.record(scheduler.nowMs, this.#life.index, "send", content, this.#receiver.#machine.name);
     const delayMs = this.#links.segmentDelayMs(this.#machine, this.#receiver.#machine);
     this.#lastArrivalMs = Math.max(this.#lastArrivalMs, scheduler.nowMs + delayMs);
     scheduler.at(this.#lastArrivalMs, PHASE_IO, () => this.#arrive(segment));

@@ -20,6 +20,8 @@ export const EVENT_KINDS = [
   "log",
   "network",
   "stall",
+  "fault",
+  "violation",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 const CODES = new Map<EventKind, number>(EVENT_KINDS.map((kind, code) => [kind, code]));

@@ -110,7 +110,10 @@ export class SimKernel {
       crash: (how = "process") => {
         if (machine.life === life) machine.crash(how);
       },
-      stall: (ms) => life.stall(ms),
+      stall: (ms) => {
+        if (life.alive) core.trace.record(this.nowMs, machine.index, "stall", 0, `${ms.toFixed(1)} ms`);
+        life.stall(ms);
+      },
     };
   }
 
@@ -132,6 +135,12 @@ export class SimKernel {
     this.#core.trace.record(this.nowMs, NOBODY, "network", hashText(`${from} ${to}`), what);
     this.links.cutOneWay(from, to);
     if (options.oneWay !== true) this.links.cutOneWay(to, from);
+  }
+
+  /** Puts what was done to a node (or to all), or found, on record. */
+  note(kind: "fault" | "violation", text: string, name?: string): void {
+    const machine = name === undefined ? undefined : this.#parts.get(name)?.machine;
+    this.#core.trace.record(this.nowMs, machine?.index ?? NOBODY, kind, 0, text);
   }
 
   /** Heals what was cut by these names, or everything. */

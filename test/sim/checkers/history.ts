@@ -13,10 +13,13 @@ export interface Violation {
 export class Violations {
   readonly list: Violation[] = [];
   count = 0;
+  onAdd: (violation: Violation) => void = () => {};
 
   add(invariant: string, text: string): void {
     this.count += 1;
-    if (this.list.length < 20) this.list.push({ invariant, text });
+    if (this.list.length >= 20) return;
+    this.list.push({ invariant, text });
+    this.onAdd({ invariant, text });
   }
 }
 
