@@ -55,6 +55,8 @@ export class Reading {
     const readSound = async (): Promise<Row | null> =>
       this.#isDamaged(partition, leaf) ? null : this.#o.pipeline.rows.read(key);
     let row = await readSound();
+    // Its leaf may have been found and healed while this read was under way: only what is bad now is damage.
+    if (row === null && !this.#isDamaged(partition, leaf)) row = await readSound();
     if (row === null) {
       await this.#healForRead(partition, leaf);
       row = await readSound();

@@ -2,7 +2,7 @@ import { assertNever } from "../../src/kernel/assert.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
 import { damageRow } from "../../src/storage/memory.ts";
-import { keyId } from "./checkers/history.ts";
+import { type KeyId, keyId } from "./checkers/history.ts";
 import type { Ledger } from "./checkers/ledger.ts";
 import type { SimCluster } from "./cluster.ts";
 import type { SimDisk } from "./disk.ts";
@@ -214,8 +214,10 @@ export class Trouble {
     const others = this.#cluster.names.filter((other) => other !== name);
     const image = this.#cluster.image(name);
     if (!image || !this.#cluster.isAlive(name)) return;
-    const rows = [...image.rows.values()].filter((row) =>
-      others.every((other) => !this.#ledger.disk(other).damaged.has(keyId(row))),
+    const rows = [...image.rows.values()].filter(
+      (row) =>
+        others.every((other) => !this.#ledger.disk(other).damaged.has(keyId(row))) &&
+        others.some((other) => this.#hasAllOf(other, name, keyId(row))),
     );
     if (rows.length === 0) return;
     const { bucket, key } = pick(rows, this.#rng);
@@ -225,12 +227,20 @@ export class Trouble {
     await this.revive(name);
   }
 
+  /** Has one disk everything of a key that another one has? */
+  #hasAllOf(other: string, name: string, id: KeyId): boolean {
+    const { applied } = this.#ledger.disk(other);
+    return [...this.#ledger.disk(name).applied].every((write) => keyId(write.key) !== id || applied.has(write));
+  }
+
   /** Puts an image back that was taken a while ago: a backup restored, a virtual machine rolled back. */
   async #rollBack(name: string): Promise<void> {
     const old = this.#images.get(name);
     const image = this.#cluster.image(name);
     if (image) this.#images.set(name, image);
     if (!old || !image || !this.#cluster.isAlive(name)) return;
+    // What is damaged elsewhere may be sound here alone, and the older image may lie below the log that is cut there.
+    if (this.#cluster.names.some((other) => other !== name && this.#ledger.disk(other).damaged.size > 0)) return;
     this.#cluster.crash(name);
     const before = this.#cluster.image(name);
     if (!before) return;

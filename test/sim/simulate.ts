@@ -15,6 +15,7 @@ import { SimCluster } from "./cluster.ts";
 import { Trouble } from "./faults.ts";
 import type { Plan, PlanOptions } from "./plan.ts";
 import { drawPlan } from "./plan.ts";
+import { commandOf } from "./shrink.ts";
 import type { TraceEvent } from "./trace.ts";
 import { BUCKET } from "./workload.ts";
 
@@ -40,7 +41,7 @@ const SETTLE_MS = 60_000;
 export async function simulate(options: PlanOptions, onEvent?: (event: TraceEvent) => void): Promise<SimResult> {
   const run = new Run(drawPlan(options), onEvent);
   await run.go();
-  return run.result();
+  return run.result(options);
 }
 
 class Run {
@@ -215,7 +216,7 @@ class Run {
     };
   }
 
-  result(): SimResult {
+  result(options: PlanOptions): SimResult {
     const { kernel } = this.#cluster;
     const { list, count } = this.#violations;
     return {
@@ -226,15 +227,15 @@ class Run {
       virtualMs: Math.round(kernel.nowMs),
       operations: this.#history.writes.length + this.#history.reads.length,
       violations: list,
-      report: () => this.#report(list, count),
+      report: () => this.#report(options, list, count),
       plan: this.#plan,
     };
   }
 
-  #report(list: readonly Violation[], count: number): string {
-    const { seed, small, nodes, faults, historyMs, pace } = this.#plan;
+  #report(options: PlanOptions, list: readonly Violation[], count: number): string {
+    const { seed, nodes, faults, historyMs, pace } = this.#plan;
     return [
-      `seed ${seed}: ${count} violations; replay with: npm run -s sim -- --seed ${seed}${small ? " --small" : ""} --trace`,
+      `seed ${seed}: ${count} violations; replay with: ${commandOf(options)} --trace`,
       `${nodes.length} nodes, history ${historyMs} ms, sync every ${pace.syncIntervalMs} ms, faults ${[...faults.keys()].join(", ") || "none"}`,
       ...list.map(({ invariant, text }) => `- ${invariant}: ${text}`),
       this.#cluster.kernel.report(undefined, "the end"),
