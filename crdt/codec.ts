@@ -40,20 +40,30 @@ export function encodeRow(row: Row): Uint8Array {
 /** The different stamps in order of first use, and where each object stands among them. The cells of one entry share
  *  theirs: most rows have one, and nothing to compare. */
 function stampTable(cells: readonly Cell[]): { list: readonly Stamp[]; indexes: ReadonlyMap<Stamp, number> } {
-  const list: Stamp[] = [];
+  const stamps = new DistinctStamps();
   const indexes = new Map<Stamp, number>();
-  const byMs = new Map<number, number[]>();
-  for (const { stamp } of cells) {
-    if (indexes.has(stamp)) continue;
-    const ofSameMs = byMs.get(stamp.hlc.ms);
-    const index = ofSameMs?.find((at) => sameStamp(list[at] as Stamp, stamp)) ?? list.length;
-    indexes.set(stamp, index);
-    if (index < list.length) continue;
-    list.push(stamp);
-    if (ofSameMs) ofSameMs.push(index);
-    else byMs.set(stamp.hlc.ms, [index]);
+  for (const { stamp } of cells) if (!indexes.has(stamp)) indexes.set(stamp, stamps.indexOf(stamp));
+  return { list: stamps.list, indexes };
+}
+
+/** By their times, which few different stamps share: a row may have thousands. */
+class DistinctStamps {
+  readonly list: Stamp[] = [];
+  readonly #byTime = new Map<number, number[]>();
+
+  /** Where an equal one stands; the new last place when there is none. */
+  indexOf(stamp: Stamp): number {
+    const { ms, counter } = stamp.hlc;
+    // Beyond 2^53 some times share a number, which only makes more to compare.
+    const time = ms * 65_536 + counter;
+    const sameTime = this.#byTime.get(time);
+    const known = sameTime?.find((at) => sameStamp(this.list[at] as Stamp, stamp));
+    if (known !== undefined) return known;
+    const index = this.list.push(stamp) - 1;
+    if (sameTime) sameTime.push(index);
+    else this.#byTime.set(time, [index]);
+    return index;
   }
-  return { list, indexes };
 }
 
 function sameStamp(a: Stamp, b: Stamp): boolean {
@@ -68,15 +78,8 @@ function sameStamp(a: Stamp, b: Stamp): boolean {
 
 /** Is one of them listed twice? */
 function hasTwins(stamps: readonly Stamp[]): boolean {
-  if (stamps.length < 2) return false;
-  const byMs = new Map<number, Stamp[]>();
-  for (const stamp of stamps) {
-    const ofSameMs = byMs.get(stamp.hlc.ms);
-    if (!ofSameMs) byMs.set(stamp.hlc.ms, [stamp]);
-    else if (ofSameMs.some((other) => sameStamp(other, stamp))) return true;
-    else ofSameMs.push(stamp);
-  }
-  return false;
+  const distinct = new DistinctStamps();
+  return stamps.some((stamp, i) => distinct.indexOf(stamp) !== i);
 }
 
 /** Throws InputError on anything but what `encodeRow` makes. */
