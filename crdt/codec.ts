@@ -16,30 +16,38 @@ const VERSION = 1;
 
 export function encodeRow(row: Row): Uint8Array {
   const out = new Writer();
-  const cells = [...row.cells.values()].sort((a, b) => compareDots(a.dot, b.dot));
-  const actors = [...new Set(cells.map((cell) => cell.dot.actor))];
+  const cells = inOrder([...row.cells.values()]);
+  const actors: ActorId[] = [];
+  for (const { dot } of cells) if (dot.actor !== actors.at(-1)) actors.push(dot.actor);
   const stamps = stampTable(cells);
-  const body = new Writer();
-  for (const cell of cells) {
-    body
-      .uint(actors.indexOf(cell.dot.actor))
-      .uint(cell.dot.seq)
-      .uint(stamps.indexes.get(cell.stamp) ?? 0);
-    writePath(body, cell.path);
-    writeContent(body, cell.content);
-  }
   out.u8(VERSION).uint(actors.length);
   for (const actor of actors) out.text(actor);
   out.uint(stamps.list.length);
   for (const stamp of stamps.list) writeStamp(out, stamp);
-  out.uint(cells.length).raw(body.finish());
+  out.uint(cells.length);
+  for (const { dot, stamp, path, content } of cells) {
+    out.uint(actors.indexOf(dot.actor)).uint(dot.seq);
+    out.uint(stamps.indexes?.get(stamp) ?? 0);
+    writePath(out, path);
+    writeContent(out, content);
+  }
   writeDots(out, row.stubs.values());
   return out.finish();
 }
 
-/** The different stamps in order of first use, and where each object stands among them. The cells of one entry share
- *  theirs: most rows have one, and nothing to compare. */
-function stampTable(cells: readonly Cell[]): { list: readonly Stamp[]; indexes: ReadonlyMap<Stamp, number> } {
+/** A row that one entry wrote, or several in turn, has its cells in order. */
+function inOrder(cells: Cell[]): Cell[] {
+  for (let i = 1; i < cells.length; i++)
+    if (compareDots((cells[i - 1] as Cell).dot, (cells[i] as Cell).dot) > 0)
+      return cells.sort((a, b) => compareDots(a.dot, b.dot));
+  return cells;
+}
+
+/** The different stamps in order of first use, and where each object stands among them; null when all are one object.
+ *  The cells of one entry share theirs: most rows have one, and nothing to compare. */
+function stampTable(cells: readonly Cell[]): { list: readonly Stamp[]; indexes: ReadonlyMap<Stamp, number> | null } {
+  const first = cells[0]?.stamp;
+  if (first && cells.every(({ stamp }) => stamp === first)) return { list: [first], indexes: null };
   const stamps = new DistinctStamps();
   const indexes = new Map<Stamp, number>();
   for (const { stamp } of cells) if (!indexes.has(stamp)) indexes.set(stamp, stamps.indexOf(stamp));

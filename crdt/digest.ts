@@ -52,7 +52,7 @@ export function rowDigest(sha256: Sha256, salt: Uint8Array, keyHash: Uint8Array,
     salt,
     keyHash,
     1,
-    [...row.cells.values()].map((cell) => cell.dot),
+    Array.from(row.cells.values(), (cell) => cell.dot),
   );
 }
 

@@ -31,27 +31,42 @@ export function compareDots(a: Dot, b: Dot): number {
 
 /** Dots as runs of consecutive sequences per actor: the one canonical form, whatever order they come in. */
 export function writeDots(out: Writer, dots: Iterable<Dot>): void {
-  const sorted = [...dots].sort(compareDots);
-  const actors: { actor: ActorId; runs: { first: number; length: number }[] }[] = [];
-  for (const { actor, seq } of sorted) {
-    let group = actors.at(-1);
-    if (group?.actor !== actor) {
-      group = { actor, runs: [] };
-      actors.push(group);
-    }
-    const run = group.runs.at(-1);
-    if (run && seq === run.first + run.length) run.length += 1;
-    else if (!run || seq > run.first + run.length) group.runs.push({ first: seq, length: 1 });
+  const sorted = inOrder([...dots]);
+  let actors = 0;
+  for (let i = 0; i < sorted.length; i++) if (sorted[i]?.actor !== sorted[i - 1]?.actor) actors += 1;
+  out.uint(actors);
+  for (let from = 0; from < sorted.length; ) {
+    let to = from + 1;
+    while (to < sorted.length && sorted[to]?.actor === sorted[from]?.actor) to += 1;
+    writeRuns(out, to - from === sorted.length ? sorted : sorted.slice(from, to));
+    from = to;
   }
-  out.uint(actors.length);
-  for (const { actor, runs } of actors) {
-    out.text(actor).uint(runs.length);
-    let above = 0; // each run starts at least two above the end of the one before it: else they were one run
-    for (const { first, length } of runs) {
-      out.uint(first - above).uint(length);
-      above = first + length;
-    }
+}
+
+/** The dots of one actor. */
+function writeRuns(out: Writer, dots: readonly Dot[]): void {
+  const runs: number[] = []; // first, length, first, length …
+  for (const { seq } of dots) {
+    const last = runs.length - 2;
+    const end = last < 0 ? 0 : (runs[last] as number) + (runs[last + 1] as number);
+    if (last >= 0 && seq === end) runs[last + 1] = (runs[last + 1] as number) + 1;
+    else if (seq > end) runs.push(seq, 1);
   }
+  out.text((dots[0] as Dot).actor).uint(runs.length / 2);
+  let above = 0; // each run starts at least two above the end of the one before it: else they were one run
+  for (let i = 0; i < runs.length; i += 2) {
+    const first = runs[i] as number;
+    const length = runs[i + 1] as number;
+    out.uint(first - above).uint(length);
+    above = first + length;
+  }
+}
+
+/** Most lists come in order, and to sort them would cost more than all else that is done with them. */
+function inOrder(dots: Dot[]): Dot[] {
+  for (let i = 1; i < dots.length; i++)
+    if (compareDots(dots[i - 1] as Dot, dots[i] as Dot) > 0) return dots.sort(compareDots);
+  return dots;
 }
 
 /** At most this many dots in one list: a row of 4 MiB holds fewer. */

@@ -53,14 +53,18 @@ export class VersionVector {
 
   /** In order of actors. */
   entries(): [ActorId, number][] {
-    return [...this.#seqs].sort(([a], [b]) => compareText(a, b));
+    const entries = [...this.#seqs];
+    return entries.length < 2 ? entries : entries.sort(([a], [b]) => compareText(a, b));
   }
 
   /** What this one knows and `other` doesn't: actor, from (exclusive), to (inclusive). */
   missingFrom(other: VersionVector): { actor: ActorId; from: number; to: number }[] {
-    return this.entries()
-      .filter(([actor, seq]) => other.seq(actor) < seq)
-      .map(([actor, to]) => ({ actor, from: other.seq(actor), to }));
+    const missing: { actor: ActorId; from: number; to: number }[] = [];
+    for (const [actor, to] of this.entries()) {
+      const from = other.seq(actor);
+      if (from < to) missing.push({ actor, from, to });
+    }
+    return missing;
   }
 
   write(out: Writer): void {

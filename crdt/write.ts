@@ -39,6 +39,7 @@ export function planWrite(row: Row, ops: readonly Op[], seen: Seen, actor: Actor
   let drafts: Draft[] = [...row.cells.values()];
   const removed: Dot[] = [];
   const remove = (gone: readonly SeenCell[]): void => {
+    if (gone.length === 0) return;
     const set = new Set(gone);
     for (const cell of gone) if (cell.dot) removed.push(cell.dot);
     drafts = drafts.filter((cell) => !set.has(cell));
@@ -106,7 +107,14 @@ export function samePath(a: readonly string[], b: readonly string[]): boolean {
 }
 
 export function startsWith(path: readonly string[], prefix: readonly string[]): boolean {
-  return prefix.length <= path.length && prefix.every((field, i) => path[i] === field);
+  return sharesFields(path, prefix, prefix.length);
+}
+
+/** Are the first `depth` fields there in the one path, and those of the other? */
+function sharesFields(path: readonly string[], other: readonly string[], depth: number): boolean {
+  if (path.length < depth) return false;
+  for (let i = 0; i < depth; i++) if (path[i] !== other[i]) return false;
+  return true;
 }
 
 /** The types that live at a path: a slot's types, and "map" where cells lie below it. More than one is a type clash. */
@@ -123,15 +131,24 @@ function typeAt({ path, content }: { path: readonly string[]; content: Content }
   return path.length > depth ? "map" : slotTypeOf(content);
 }
 
+/** Does something lie at the first `depth` fields of the path, but nothing of the wanted type? */
+function clashes(cells: readonly Draft[], path: readonly string[], depth: number, wanted: SlotType | "map"): boolean {
+  let found = false;
+  for (const cell of cells) {
+    if (!sharesFields(cell.path, path, depth)) continue;
+    if (typeAt(cell, depth) === wanted) return false;
+    found = true;
+  }
+  return found;
+}
+
 /** Refuses an operation on a key or field that is of another type here. Only admission asks: a merge never refuses. */
 function checkType(cells: readonly Draft[], op: { readonly path: readonly string[]; readonly slot: SlotOp }): void {
   if (cells.length === 0) return;
   for (let depth = 0; depth <= op.path.length; depth++) {
     const wanted = depth < op.path.length ? "map" : slotTypeOfOp(op.slot);
-    const prefix = op.path.slice(0, depth);
-    const below = cells.filter(({ path }) => startsWith(path, prefix));
-    if (below.length === 0 || below.some((cell) => typeAt(cell, depth) === wanted)) continue;
-    const types = typesAt(below, prefix);
+    if (!clashes(cells, op.path, depth, wanted)) continue;
+    const types = typesAt(cells, op.path.slice(0, depth));
     const where = depth === 0 ? "the key" : `field ${JSON.stringify(op.path.slice(0, depth).join("/"))}`;
     throw new InputError(
       "wrong-type",

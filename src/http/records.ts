@@ -1,4 +1,4 @@
-import type { Op } from "../../crdt/index.ts";
+import type { Op, SlotOp } from "../../crdt/index.ts";
 import { encodeElement, MAX_ADDS } from "../../crdt/index.ts";
 import type { Conflict } from "../conflicts/conflict.ts";
 import type { Shown } from "../conflicts/projection.ts";
@@ -8,7 +8,7 @@ import type { Facts } from "./facts.ts";
 import { isObject, type JsonObject, member, RawJson, toJson, type View } from "./json.ts";
 import { deeper } from "./ops.ts";
 import { checkBucket } from "./target.ts";
-import { contentFrom, elementFrom, elementView, exactValue, integerFrom } from "./values.ts";
+import { type Content, contentFrom, elementFrom, elementView, exactValue, integerFrom } from "./values.ts";
 
 // The lines of import and export (api.md):
 //   {"bucket","key","type"?,"value","contentType"?,"siblings"?,"conflict"?}
@@ -55,7 +55,7 @@ function writeTyped(line: JsonObject, path: readonly string[], ops: Op[]): void 
   if (value === undefined) throw new InputError("bad-record", "a record has a value");
   switch (type) {
     case "register":
-      ops.push({ path, slot: { op: "assign", ...contentFrom(value, contentTypeOf(line)) } });
+      ops.push({ path, slot: assign(contentFrom(value, contentTypeOf(line))) });
       return;
     case "counter":
       ops.push({ path, slot: { op: "reset" } });
@@ -72,6 +72,10 @@ function writeTyped(line: JsonObject, path: readonly string[], ops: Op[]): void 
       writeMap(value, path, ops);
       return;
   }
+}
+
+function assign({ contentType, bytes }: Content): SlotOp {
+  return { op: "assign", contentType, bytes };
 }
 
 function contentTypeOf(line: JsonObject): string | undefined {
@@ -95,7 +99,7 @@ function writeMap(value: unknown, path: readonly string[], ops: Op[]): void {
     const inside = member(value, field);
     const at = deeper(path, field);
     if (isTyped(inside)) writeTyped(inside, at, ops);
-    else ops.push({ path: at, slot: { op: "assign", ...contentFrom(inside) } });
+    else ops.push({ path: at, slot: assign(contentFrom(inside)) });
   }
 }
 
@@ -113,7 +117,7 @@ function siblingsFrom(list: unknown): Op[][] {
     if (!isObject(sibling) || !isPath(path) || !Object.hasOwn(sibling, "value"))
       throw new InputError("bad-record", 'a sibling is {"path"?, "value", "contentType"?}');
     path.reduce<readonly string[]>((above, field) => deeper(above, field), []);
-    return [{ path, slot: { op: "assign", ...contentFrom(member(sibling, "value"), contentTypeOf(sibling)) } }];
+    return [{ path, slot: assign(contentFrom(member(sibling, "value"), contentTypeOf(sibling))) }];
   });
 }
 

@@ -66,12 +66,13 @@ export class Tokens {
 
   /** What a session has seen. Null when it doesn't fit. */
   session(seen: readonly PartitionSeen[]): string | null {
-    const actors = [...new Set(seen.flatMap(({ vector }) => vector.entries().map(([actor]) => actor)))].sort();
+    const vectors = seen.map(({ vector }) => vector.entries());
+    const actors = actorsOf(vectors);
     const body = new Writer().uint(actors.length);
     for (const actor of actors) body.text(actor);
     body.uint(seen.length);
-    for (const { partition, vector } of seen) {
-      const entries = vector.entries();
+    for (const [i, { partition }] of seen.entries()) {
+      const entries = vectors[i] ?? [];
       body.uint(partition).uint(entries.length);
       for (const [actor, seq] of entries) body.uint(actors.indexOf(actor)).uint(seq);
     }
@@ -110,8 +111,11 @@ export class Tokens {
 
   #seal(purpose: Purpose, scope: string, body: Uint8Array): string {
     const signed = new Writer().u8(VERSION).raw(body).finish();
-    const mac = this.#macOf(purpose, scope, signed);
-    return Buffer.concat([signed, mac]).toString("base64url");
+    const token = new Writer()
+      .raw(signed)
+      .raw(this.#macOf(purpose, scope, signed))
+      .finish();
+    return Buffer.from(token.buffer, token.byteOffset, token.length).toString("base64url");
   }
 
   #open(purpose: Purpose, scope: string, text: string, maxChars: number): Reader {
@@ -143,6 +147,14 @@ const WHAT_TO_DO: Readonly<Record<Purpose, string>> = {
   session: "Starling-Session is not one that this cluster made: send the one of your last request, or none",
   cursor: "this cursor does not belong to this listing: start again without one",
 };
+
+/** All actors of some vectors' entries, in order. */
+function actorsOf(vectors: readonly (readonly (readonly [ActorId, number])[])[]): ActorId[] {
+  const [only] = vectors;
+  // Most sessions have seen one partition, whose entries are in order already.
+  if (only && vectors.length === 1) return only.map(([actor]) => actor);
+  return [...new Set(vectors.flatMap((entries) => entries.map(([actor]) => actor)))].sort();
+}
 
 function contextScope({ bucket, key }: RowKey): string {
   return `${bucket}\0${key}`;

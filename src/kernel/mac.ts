@@ -1,4 +1,5 @@
 import { assert } from "./assert.ts";
+import { Writer } from "./bytes.ts";
 import type { Sha256 } from "./hashing.ts";
 
 export const MAC_BYTES = 16;
@@ -13,12 +14,7 @@ const KEY_BYTES = 32;
  *  write carries two MACs. */
 export function makeMac(sha256: Sha256, key: Uint8Array): Mac {
   assert(key.length === KEY_BYTES, `a key has ${KEY_BYTES} bytes: shorter and longer ones could meet in one message`);
-  return (message) => {
-    const keyed = new Uint8Array(KEY_BYTES + message.length);
-    keyed.set(key);
-    keyed.set(message, KEY_BYTES);
-    return sha256(keyed).slice(0, MAC_BYTES);
-  };
+  return (message) => sha256(new Writer().raw(key).raw(message).finish()).slice(0, MAC_BYTES);
 }
 
 /** Takes the same time wherever two MACs differ: else they could be guessed byte by byte. */

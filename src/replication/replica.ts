@@ -1,4 +1,5 @@
-import type { Layout, Row } from "../../crdt/index.ts";
+import type { Dot, Layout, Row } from "../../crdt/index.ts";
+import { lastSeq } from "../../crdt/index.ts";
 import { isConflict } from "../conflicts/conflict.ts";
 import { present } from "../kernel/assert.ts";
 import { toHex } from "../kernel/bytes.ts";
@@ -165,9 +166,8 @@ export class Replica implements ReplicaApi {
   }
 
   #resultOf({ working, entry, row, digest, vector }: Accepted): WriteResult {
-    const dots = entry
-      ? Array.from({ length: Math.max(1, entry.adds.length) }, (_, i) => ({ actor: entry.actor, seq: entry.first + i }))
-      : [];
+    const dots: Dot[] = [];
+    if (entry) for (let seq = entry.first; seq <= lastSeq(entry); seq++) dots.push({ actor: entry.actor, seq });
     return {
       row,
       keyHash: working.keyHash,

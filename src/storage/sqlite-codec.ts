@@ -10,32 +10,28 @@ import { DamagedError, damagedLogRecord } from "./store-errors.ts";
 // body and all that the row says beside it, so that neither can change, nor a body move to another row, without notice.
 export const SEAL_BYTES = 4;
 
-const numbers = Buffer.alloc(16 * 8);
+const MAX_FIELDS = 16;
+const numbers = Buffer.alloc(MAX_FIELDS * 8);
+/** Its first n numbers, for each n. */
+const firstNumbers = Array.from({ length: MAX_FIELDS + 1 }, (_, n) => numbers.subarray(0, n * 8));
 
 /** CRC-32 over a row's fields in their order: numbers, texts, then bytes. */
 export function checksum(fields: readonly (number | string)[], ...parts: readonly Uint8Array[]): number {
-  assert(fields.length + parts.length <= 16, "a row has at most 16 checked fields");
+  assert(fields.length + parts.length <= MAX_FIELDS, "a row has at most 16 checked fields");
   // Numbers and all lengths first, in one piece: calls into zlib cost more than the bytes.
   let at = 0;
   for (const field of fields) at = numbers.writeDoubleLE(typeof field === "number" ? field : field.length, at);
   for (const part of parts) at = numbers.writeDoubleLE(part.length, at);
-  let crc = crc32(numbers.subarray(0, at));
+  let crc = crc32(firstNumbers[fields.length + parts.length] as Buffer);
   // zlib takes no bytes at no address for "begin anew", and an empty Buffer may have no address.
   for (const field of fields) if (typeof field === "string" && field !== "") crc = crc32(field, crc);
   for (const part of parts) if (part.length > 0) crc = crc32(part, crc);
   return crc;
 }
 
-/** The checksum as it leads a sealed body. */
-export function sealOf(crc: number): Uint8Array {
-  const seal = Buffer.allocUnsafe(SEAL_BYTES);
-  seal.writeUInt32LE(crc);
-  return seal;
-}
-
-/** The sealed column of a row that has no body. */
-export function sealWithoutBody(fields: readonly (number | string)[]): Uint8Array {
-  return sealOf(checksum(fields, EMPTY_BYTES));
+/** The sealed column of a row that has no body: its checksum. */
+export function sealWithoutBody(fields: readonly (number | string)[]): number {
+  return checksum(fields, EMPTY_BYTES);
 }
 
 /** The body of a sealed column, or null when its checksum does not hold. */
@@ -105,16 +101,18 @@ function logFields(row: Omit<LogColumns, "actor" | "awaits" | "sealed">, awaits:
   return [row.pos, row.partition, row.first, row.last, Number(awaits), actor];
 }
 
-/** The parts of a log record's sealed column. */
-export function encodeLog(record: LogRecord): Uint8Array[] {
-  const head = Buffer.allocUnsafe(LOG_HEAD_BYTES);
+const logHead = Buffer.alloc(LOG_HEAD_BYTES);
+
+/** The parts of a log record's sealed column. Good until the next call. */
+export function encodeLog(record: LogRecord): (Uint8Array | number)[] {
+  const head = logHead;
   let at = head.writeDoubleLE(record.atMs);
   at = head.writeUInt32LE(record.slot, at);
   at = head.writeInt8(record.recordDelta, at);
   head.set(record.digestDelta, at);
   head.set(record.inventoryDelta, at + DELTA_BYTES);
   const crc = checksum(logFields(record, record.awaits, record.actor), head, record.body);
-  return [sealOf(crc), head, record.body];
+  return [crc, head, record.body];
 }
 
 /** Throws DamagedError when the checksum does not hold. */

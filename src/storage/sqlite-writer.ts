@@ -2,15 +2,7 @@ import { assert, present } from "../kernel/assert.ts";
 import type { ActorId } from "../kernel/ids.ts";
 import { type HighWater, lastOfEach, nameOfKey } from "./check-commit.ts";
 import { Batch } from "./sqlite-batch.ts";
-import {
-  checksum,
-  encodeLog,
-  LOG_OVERHEAD_BYTES,
-  rowFields,
-  SEAL_BYTES,
-  sealOf,
-  sealWithoutBody,
-} from "./sqlite-codec.ts";
+import { checksum, encodeLog, LOG_OVERHEAD_BYTES, rowFields, SEAL_BYTES, sealWithoutBody } from "./sqlite-codec.ts";
 import { type Connection, sqliteCode } from "./sqlite-connection.ts";
 import { AT_ONCE_SQL, MOVED, WRITE_SQL } from "./sqlite-write-sql.ts";
 import { type Commit, DiskFullError, type LogRecord, type VectorEntry } from "./store.ts";
@@ -220,7 +212,7 @@ export class Writer {
         forgotten.add([bytes], bucket, bytes.length);
         continue;
       }
-      const seal = sealOf(checksum([atMs, bucket], bytes, body));
+      const seal = checksum([atMs, bucket], bytes, body);
       batch.add([bytes, seal, body], bucket, bytes.length, atMs, SEAL_BYTES + body.length);
     }
     await batch.run(this.#connection, WRITE_SQL.deletions);
@@ -231,7 +223,7 @@ export class Writer {
     const batch = new Batch();
     for (const { seq, bucket, key, atMs, body } of journal) {
       const bytes = Buffer.from(key);
-      const seal = sealOf(checksum([seq, atMs, bucket], bytes, body));
+      const seal = checksum([seq, atMs, bucket], bytes, body);
       batch.add([bytes, seal, body], seq, bucket, bytes.length, atMs, SEAL_BYTES + body.length);
     }
     await batch.run(this.#connection, WRITE_SQL.journal);
@@ -242,7 +234,7 @@ export class Writer {
     for (const { name, value } of settings) {
       const nameBytes = Buffer.from(name);
       const body = Buffer.from(value);
-      batch.add([nameBytes, sealOf(checksum([], nameBytes, body)), body], nameBytes.length, SEAL_BYTES + body.length);
+      batch.add([nameBytes, checksum([], nameBytes, body), body], nameBytes.length, SEAL_BYTES + body.length);
     }
     await batch.run(this.#connection, WRITE_SQL.settings);
   }
@@ -281,7 +273,7 @@ function rowBatches(rows: Commit["rows"]): { upserts: Batch; deletes: Batch } {
       deletes.add([key], row.bucket, key.length);
       continue;
     }
-    const seal = sealOf(checksum(rowFields(row), key, row.body));
+    const seal = checksum(rowFields(row), key, row.body);
     const sealedBytes = SEAL_BYTES + row.body.length;
     upserts.add([key, seal, row.body], row.bucket, key.length, row.slot, Number(row.conflict), sealedBytes);
   }
@@ -295,6 +287,6 @@ function counterBatch(before: Counters, after: Counters): Batch {
   return batch;
 }
 
-function sealed(fields: readonly (number | string)[], body: Uint8Array): Uint8Array[] {
-  return [sealOf(checksum(fields, body)), body];
+function sealed(fields: readonly (number | string)[], body: Uint8Array): (Uint8Array | number)[] {
+  return [checksum(fields, body), body];
 }

@@ -4,7 +4,6 @@ import type { Rng } from "../kernel/rng.ts";
 import { seededRng } from "../kernel/rng.ts";
 import { bindRealDatagrams } from "./real-datagrams.ts";
 import { serveRealHttp } from "./real-http.ts";
-import { plainBytes } from "./real-node.ts";
 import { connectReal, listenReal } from "./real-streams.ts";
 import type { Clock, Disk, Log, Timer, Timers, World } from "./world.ts";
 
@@ -22,9 +21,20 @@ export function makeRealWorld(parts: { readonly log: Log }): World {
       serveHttp: (local, handler, limits) => serveRealHttp(local, handler, limits, log),
     },
     disk,
-    sha256: (bytes) => plainBytes(hash("sha256", bytes, "buffer")),
+    sha256,
     log,
   };
+}
+
+const SHA256_BYTES = 32;
+
+// By way of a string: a Buffer for each hash has memory outside the heap, whose making and collecting take longer than
+// the hash (measured: 1.2 to 2.4 µs instead of 0.6).
+function sha256(bytes: Uint8Array): Uint8Array {
+  const text = hash("sha256", bytes, "binary");
+  const out = new Uint8Array(SHA256_BYTES);
+  for (let i = 0; i < SHA256_BYTES; i++) out[i] = text.charCodeAt(i);
+  return out;
 }
 
 const clock: Clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() };

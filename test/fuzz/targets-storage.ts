@@ -11,7 +11,6 @@ import {
   LOG_OVERHEAD_BYTES,
   rowFields,
   SEAL_BYTES,
-  sealOf,
   unseal,
 } from "../../src/storage/sqlite-codec.ts";
 import type { LogRecord } from "../../src/storage/store.ts";
@@ -25,7 +24,18 @@ const KEY = Buffer.from("key");
 const ROW = { bucket: "b", slot: 7, conflict: 0 };
 const BODIES = ["", "a body", "x".repeat(200)].map(utf8);
 
-const sealRow = (body: Uint8Array): Uint8Array => concatBytes([sealOf(checksum(rowFields(ROW), KEY, body)), body]);
+const sealRow = (body: Uint8Array): Uint8Array => column([checksum(rowFields(ROW), KEY, body), body]);
+
+/** As `Batch` writes it: checksums take four bytes. */
+function column(parts: readonly (Uint8Array | number)[]): Uint8Array {
+  return concatBytes(parts.map((part) => (typeof part === "number" ? sealBytes(part) : part)));
+}
+
+function sealBytes(crc: number): Uint8Array {
+  const seal = Buffer.alloc(SEAL_BYTES);
+  seal.writeUInt32LE(crc);
+  return seal;
+}
 
 function parseRow(input: Uint8Array): boolean {
   const { body } = decodeRow({ ...ROW, key: KEY, sealed: Buffer.from(input) });
@@ -61,7 +71,7 @@ function parseLog(input: Uint8Array): boolean {
     if (error instanceof DamagedError) return false;
     throw error;
   }
-  const again = concatBytes(encodeLog(record));
+  const again = column(encodeLog(record));
   // A time of NaN has many spellings; the checksum was right all the same.
   if (!Number.isNaN(record.atMs)) claim(equalBytes(again, input), "is written differently");
   const read = unlessRefused(() => decodeEntry(record.body));
@@ -75,7 +85,7 @@ function resealedLog(bytes: Uint8Array): Uint8Array {
   const head = Buffer.alloc(LOG_OVERHEAD_BYTES - SEAL_BYTES);
   head.set(bytes.subarray(0, head.length));
   const fields = [record.pos, record.partition, record.first, record.last, 0, record.actor];
-  return concatBytes([sealOf(checksum(fields, head, record.body)), head, record.body]);
+  return column([checksum(fields, head, record.body), head, record.body]);
 }
 
 const LEAVES = 16;
@@ -103,8 +113,7 @@ function parseSums(input: Uint8Array): boolean {
   return true;
 }
 
-const logSeeds = (): Uint8Array[] =>
-  samples(entry, 20).map((one) => concatBytes(encodeLog(logRecord(encodeEntry(one)))));
+const logSeeds = (): Uint8Array[] => samples(entry, 20).map((one) => column(encodeLog(logRecord(encodeEntry(one)))));
 let unsealed: Uint8Array[] | undefined;
 
 export const STORAGE_TARGETS: readonly Target[] = [

@@ -35,7 +35,7 @@ export const ofTheKernel: readonly Mutant[] = [
     "compareText(before, actor) >= 0 || seq === 0",
     "compareText(before, actor) >= 0",
   ]),
-  dots("dots-unsorted", BY_KERNEL, ["[...dots].sort(compareDots)", "[...dots]"]),
+  dots("dots-unsorted", BY_KERNEL, ["return dots.sort(compareDots);", "return dots;"]),
   dots("dots-touching-accepted", BY_KERNEL, ["        touches ||\n", "        (touches && first < 0) ||\n"]),
   dots("dots-without-bound", BY_KERNEL, ["dots.length + length > MAX_DOTS", "dots.length + length > 2 * MAX_DOTS"]),
   dots("empty-actors-accepted", BY_KERNEL, ["    if (runs === 0) throw", "    if (runs < 0) throw"]),
@@ -43,7 +43,7 @@ export const ofTheKernel: readonly Mutant[] = [
     "if (compareText(before, actor) >= 0) throw",
     "if (compareText(before, actor) > 9) throw",
   ]),
-  codec("cells-unsorted", BY_KERNEL, [".sort((a, b) => compareDots(a.dot, b.dot))", ""]),
+  codec("cells-unsorted", BY_KERNEL, ["return cells.sort((a, b) => compareDots(a.dot, b.dot));", "return cells;"]),
   codec("cells-unsorted-accepted", BY_KERNEL, [
     "if (last && compareDots(last.dot, cell.dot) >= 0)",
     "if (last && compareDots(last.dot, cell.dot) > 9e15)",
@@ -128,8 +128,8 @@ export const ofTheTypes: readonly Mutant[] = [
     "drafts.filter((cell) => cell.dot !== null && samePath",
   ]),
   writes("no-type-check", BY_WRITE, [
-    "    if (below.length === 0 || below.some((cell) => typeAt(cell, depth) === wanted)) continue;",
-    "    if (below.length >= 0) continue;",
+    "    if (!clashes(cells, op.path, depth, wanted)) continue;",
+    "    if (cells.length > 0) continue;",
   ]),
   counters("increment-forgets-sums", BY_COUNTER, [
     "plus: (before?.plus ?? 0n) + (by > 0n ? by : 0n)",

@@ -1,3 +1,4 @@
+import type { Op } from "../../../crdt/index.ts";
 import { InputError } from "../../kernel/assert.ts";
 import { fromUtf8 } from "../../kernel/bytes.ts";
 import { Unavailable, type WriteRequest, type WriteResult } from "../../replication/api.ts";
@@ -125,9 +126,9 @@ class ImportRun {
     const waiting: Held[] = [];
     let at = 0;
     for (const [i, held] of batch.entries()) {
-      const own = results.slice(at, at + (requests[i]?.length ?? 0));
-      at += own.length;
-      const error = own.find((result) => result instanceof Error);
+      const from = at;
+      at += requests[i]?.length ?? 0;
+      const error = errorAmong(results, from, at);
       if (!error) this.#written += 1;
       else if (error instanceof Unavailable && !isLast) waiting.push(held);
       else if (error instanceof InputError) this.#refuse(held.line, error);
@@ -155,11 +156,20 @@ class ImportRun {
   }
 }
 
+/** The first of results[from … to). */
+function errorAmong(results: readonly (WriteResult | Error)[], from: number, to: number): Error | null {
+  for (let i = from; i < to; i++) {
+    const result = results[i];
+    if (result instanceof Error) return result;
+  }
+  return null;
+}
+
 function requestsOf(record: ImportedRecord, reason: string | undefined): WriteRequest[] {
   const { bucket, key, ops, siblings } = record;
-  const base = { bucket, key, author: ANONYMOUS, ...(reason !== undefined && { reason }) };
-  return [
-    { ...base, ops, seen: "blind" },
-    ...siblings.map((sibling) => ({ ...base, ops: sibling, seen: { dots: [] } })),
-  ];
+  const requestOf = (of: readonly Op[], seen: WriteRequest["seen"]): WriteRequest =>
+    reason === undefined
+      ? { bucket, key, ops: of, seen, author: ANONYMOUS }
+      : { bucket, key, ops: of, seen, author: ANONYMOUS, reason };
+  return [requestOf(ops, "blind"), ...siblings.map((sibling) => requestOf(sibling, { dots: [] }))];
 }
