@@ -9,8 +9,8 @@ import type { BenchNode } from "./nodes.ts";
 import { answers, end, withNodes } from "./nodes.ts";
 
 // Question: how many durable PUTs and local GETs a second does one node answer over 64 connections?
-// Peers, in turn in the same run: etcd (its JSON gateway, one member, default fsync) and a bare Hono server that answers
-// from a constant and drops what it is sent. One load generator for all: wrk, a process of its own.
+// Peers, in turn in the same run: etcd (its JSON gateway, one member, default fsync), a bare Hono server that answers
+// from a constant and drops what it is sent, and Hono with sqlite3 alone, which keeps it: the limit of our own stack. One load generator for all: wrk, a process of its own.
 // Run: npm run -s bench -- http   (needs Debian's wrk and etcd-server)
 
 const ROUNDS = 3;
@@ -98,11 +98,11 @@ async function withEtcd<T>(dir: string, run: (url: string) => Promise<T>): Promi
   });
 }
 
-async function withBareHono<T>(run: (url: string) => Promise<T>): Promise<T> {
+/** A server of this folder. */
+async function withServer<T>(script: string, args: string[], run: (url: string) => Promise<T>): Promise<T> {
   const port = 51_000 + Math.floor(Math.random() * 10_000);
-  const child = spawn(process.execPath, [fileURLToPath(new URL("bare-hono.js", import.meta.url)), String(port)], {
-    stdio: "inherit",
-  });
+  const file = fileURLToPath(new URL(script, import.meta.url));
+  const child = spawn(process.execPath, [file, String(port), ...args], { stdio: "inherit" });
   return withChild(child, async () => {
     await answers(`http://127.0.0.1:${port}/v1/kv/bench/k1`);
     return run(`http://127.0.0.1:${port}`);
@@ -134,6 +134,7 @@ export async function run(): Promise<Report> {
     etcdGet: [] as number[],
     honoPut: [] as number[],
     honoGet: [] as number[],
+    durablePut: [] as number[],
     loop: [] as number[],
   };
   try {
@@ -149,9 +150,12 @@ export async function run(): Promise<Report> {
         results.etcdPut.push(wrk(dir, { url, script: etcdCall("put", `{"key":"KEY","value":"${value}"}`) }));
         results.etcdGet.push(wrk(dir, { url, script: etcdCall("range", `{"key":"KEY"}`) }));
       });
-      await withBareHono(async (url) => {
+      await withServer("bare-hono.js", [], async (url) => {
         results.honoPut.push(wrk(dir, { url, script: put("/v1/kv/bench/k") }));
         results.honoGet.push(wrk(dir, { url, script: get("/v1/kv/bench/k") }));
+      });
+      await withServer("durable-hono.js", [join(dir, `plain-${round}.db`)], async (url) => {
+        results.durablePut.push(wrk(dir, { url, script: put("/v1/kv/bench/k") }));
       });
     }
   } finally {
@@ -164,6 +168,7 @@ export async function run(): Promise<Report> {
     peers: [
       execFileSync("etcd", ["--version"], { encoding: "utf8" }).split("\n")[0] ?? "etcd",
       "bare Hono on @hono/node-server, no store",
+      "Hono and sqlite3 with group commit, and nothing of a database between them",
     ],
     figures: figuresOf(results),
   };
@@ -176,6 +181,7 @@ function figuresOf(r: {
   etcdGet: number[];
   honoPut: number[];
   honoGet: number[];
+  durablePut: number[];
   loop: number[];
 }): Figure[] {
   const rate = (name: string, values: number[]): Figure => ({ name, value: median(values), unit: "req/s" });
@@ -183,8 +189,10 @@ function figuresOf(r: {
     rate("PUT w=node, durable", r.put),
     rate("etcd put", r.etcdPut),
     rate("bare Hono PUT", r.honoPut),
+    rate("Hono and sqlite3 alone, durable PUT", r.durablePut),
     { name: "PUT, ratio to etcd", value: median(r.put) / median(r.etcdPut), unit: "×", aim: { atLeast: 2 } },
     { name: "PUT, ratio to bare Hono", value: median(r.put) / median(r.honoPut), unit: "×" },
+    { name: "PUT, ratio to Hono and sqlite3 alone", value: median(r.put) / median(r.durablePut), unit: "×" },
     rate("GET local", r.get),
     rate("etcd range (linearizable)", r.etcdGet),
     rate("bare Hono GET", r.honoGet),

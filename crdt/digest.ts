@@ -6,7 +6,7 @@ import type { Row } from "./row.ts";
 
 /** The first 16 bytes of SHA-256(salt ‖ bucket ‖ 0 ‖ key): where a key lives (data.md, Keys and partitions). */
 export function hashKey(sha256: Sha256, salt: Uint8Array, bucket: string, key: string): Uint8Array {
-  return sha256(new Writer().raw(salt).raw(utf8(bucket)).u8(0).raw(utf8(key)).finish()).slice(0, 16);
+  return new Writer().raw(salt).raw(utf8(bucket)).u8(0).raw(utf8(key)).finishInto(sha256).slice(0, 16);
 }
 
 /** The top 32 bits of a key's hash. Partition and leaf are prefixes of it. */
@@ -75,7 +75,7 @@ function digestDots(
 ): Digest {
   const out = new Writer().raw(salt).u8(domain).raw(keyHash);
   writeDots(out, dots);
-  return sha256(out.finish()).slice(0, 16);
+  return out.finishInto(sha256).slice(0, 16);
 }
 
 /** sums[at … at+3] += digest, in four little-endian lanes with carry. */

@@ -1,6 +1,6 @@
 import type { Cell, ElementValue, Row, Sibling, SlotType } from "../../crdt/index.ts";
-import { compareHlc, counter, decodeElement, register, set, slotTypeOf } from "../../crdt/index.ts";
-import { present } from "../kernel/assert.ts";
+import { compareHlc, counter, decodeElement, set, slotTypeOf } from "../../crdt/index.ts";
+import { assert, present } from "../kernel/assert.ts";
 import { compareText } from "../kernel/bytes.ts";
 
 /** What a row shows under policy `lww`: a function of the row alone (data.md, Projection). */
@@ -73,11 +73,8 @@ function projectSlot(type: SlotType | "map", cells: readonly Cell[], depth: numb
   switch (type) {
     case "register": {
       const cell = latest(cells);
-      const sibling = present(
-        register.show(cells).find((s) => s.cells.includes(cell)),
-        "the latest cell is one of its slot",
-      );
-      return { type, contentType: sibling.contentType, bytes: sibling.bytes, cell };
+      assert(cell.content.kind === "register", "a register slot holds registers only");
+      return { type, contentType: cell.content.contentType, bytes: cell.content.bytes, cell };
     }
     case "counter":
       return { type, value: counter.show(cells) };

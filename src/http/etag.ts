@@ -13,7 +13,7 @@ export const POLICY = { name: "lww", version: 1 } as const;
  *  digests could look for sets of rows whose sums collide (replication.md, path 2). */
 export function recordTag(sha256: Sha256, digest: Digest): string {
   const out = new Writer().text("etag").text(POLICY.name).uint(POLICY.version).raw(digest);
-  return toHex(sha256(out.finish()).slice(0, 16));
+  return toHex(out.finishInto(sha256).slice(0, 16));
 }
 
 export function etag(tag: string, view: ViewName): string {

@@ -111,11 +111,8 @@ export class Tokens {
 
   #seal(purpose: Purpose, scope: string, body: Uint8Array): string {
     const signed = new Writer().u8(VERSION).raw(body).finish();
-    const token = new Writer()
-      .raw(signed)
-      .raw(this.#macOf(purpose, scope, signed))
-      .finish();
-    return Buffer.from(token.buffer, token.byteOffset, token.length).toString("base64url");
+    const mac = this.#macOf(purpose, scope, signed);
+    return new Writer().raw(signed).raw(mac).finishInto(base64Url);
   }
 
   #open(purpose: Purpose, scope: string, text: string, maxChars: number): Reader {
@@ -130,8 +127,9 @@ export class Tokens {
   }
 
   #macOf(purpose: Purpose, scope: string, signed: Uint8Array): Uint8Array {
-    const message = new Writer().text(purpose).text(this.#clusterId).text(scope).raw(signed).finish();
-    return this.#mac(message);
+    return this.#mac((message) => {
+      message.text(purpose).text(this.#clusterId).text(scope).raw(signed);
+    });
   }
 }
 
@@ -154,6 +152,10 @@ function actorsOf(vectors: readonly (readonly (readonly [ActorId, number])[])[])
   // Most sessions have seen one partition, whose entries are in order already.
   if (only && vectors.length === 1) return only.map(([actor]) => actor);
   return [...new Set(vectors.flatMap((entries) => entries.map(([actor]) => actor)))].sort();
+}
+
+function base64Url({ buffer, byteOffset, length }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, length).toString("base64url");
 }
 
 function contextScope({ bucket, key }: RowKey): string {

@@ -18,7 +18,7 @@ import type { Call, Query } from "./call.ts";
 import { etag, matchesRecord, parseTags, recordTag } from "./etag.ts";
 import type { Facts } from "./facts.ts";
 import { checkWriteLevel } from "./levels.ts";
-import { meetSession } from "./session.ts";
+import { isPlain, meetSession } from "./session.ts";
 
 export const WRITE_PARAMETERS = ["key64", "w", "timeoutMs"];
 
@@ -41,7 +41,7 @@ export async function writeTerms(api: Api, call: Call, key: RowKey, query: Query
   const guard = guardOf(api, key, headers.get("if-match"), headers.get("if-none-match"));
   const reason = reasonOf(headers.get("starling-reason"));
   const seen = context === null ? "blind" : api.tokens.openContext(key, context);
-  const before = await meetSession(api, call, query, () => partitionOfKey(api, key));
+  const before = isPlain(call, query) ? [] : await meetSession(api, call, query, () => partitionOfKey(api, key));
   return { seen, before, ...(reason !== undefined && { reason }), ...(guard && { guard }) };
 }
 

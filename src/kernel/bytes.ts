@@ -230,9 +230,20 @@ export class Writer {
 
   finish(): Uint8Array {
     const done = onSlab(this.#bytes, this.#length);
+    this.#release();
+    return done;
+  }
+
+  /** Ends like `finish`, but lends the bytes out instead of copying them: `use` must not keep them. */
+  finishInto<T>(use: (bytes: Uint8Array) => T): T {
+    const result = use(this.#bytes.subarray(0, this.#length));
+    this.#release();
+    return result;
+  }
+
+  #release(): void {
     if (this.#bytes.length <= SPARE_BYTES && spareBuffers.length < SPARE_BUFFERS) spareBuffers.push(this.#bytes);
     this.#bytes = EMPTY_BYTES;
-    return done;
   }
 }
 

@@ -4,8 +4,8 @@ import type { Sha256 } from "./hashing.ts";
 
 export const MAC_BYTES = 16;
 
-/** The MAC of a message under a fixed key. */
-export type Mac = (message: Uint8Array) => Uint8Array;
+/** The MAC, under a fixed key, of the message that `write` writes. */
+export type Mac = (write: (message: Writer) => void) => Uint8Array;
 
 const KEY_BYTES = 32;
 
@@ -14,7 +14,11 @@ const KEY_BYTES = 32;
  *  write carries two MACs. */
 export function makeMac(sha256: Sha256, key: Uint8Array): Mac {
   assert(key.length === KEY_BYTES, `a key has ${KEY_BYTES} bytes: shorter and longer ones could meet in one message`);
-  return (message) => sha256(new Writer().raw(key).raw(message).finish()).slice(0, MAC_BYTES);
+  return (write) => {
+    const message = new Writer().raw(key);
+    write(message);
+    return message.finishInto(sha256).slice(0, MAC_BYTES);
+  };
 }
 
 /** Takes the same time wherever two MACs differ: else they could be guessed byte by byte. */

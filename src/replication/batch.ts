@@ -38,6 +38,8 @@ export interface RowDigests {
 
 /** A row that a batch works on. */
 export interface WorkingRow extends Place {
+  /** Its rowId. */
+  readonly id: string;
   readonly before: Row;
   readonly beforeBytes: number;
   row: Row;
@@ -79,6 +81,7 @@ export class Batch {
     const { bucket, key, keyHash, slot, partition, leaf } = place;
     // One literal: a spread of `place` made this the hottest line of an import.
     this.rows.set(id, {
+      id,
       bucket,
       key,
       keyHash,

@@ -58,14 +58,14 @@ export class CommittedRows {
 
   /** A commit begins that changes these rows. */
   begin(changed: readonly WorkingRow[]): void {
-    this.#publishing.begin(changed.map(rowId));
+    this.#publishing.begin(changed.map(({ id }) => id));
   }
 
   /** It is durable, and its vectors are published. */
   publish(changed: readonly WorkingRow[]): void {
     const isBulk = changed.length >= BULK_ROWS;
     for (const working of changed) {
-      const id = rowId(working);
+      const { id } = working;
       this.#reading.delete(id);
       if (isBulk && working.beforeBytes === 0) this.cache.delete(id);
       else this.cache.putCommitted(id, working);

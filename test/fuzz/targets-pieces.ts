@@ -40,8 +40,8 @@ function resealed(rng: Rng): Uint8Array {
   const purpose = pick(rng, PURPOSES);
   const signed = mutateBytes(rng, bodies());
   const mac = makeMac(sha256, sha256(new Writer().raw(SALT).raw(utf8("tokens")).finish()));
-  const message = new Writer().text(purpose).text("c-1").text(SCOPES[purpose]).raw(signed).finish();
-  return utf8(toBase64Url(concatBytes([signed, mac(message)])));
+  const made = mac((message) => message.text(purpose).text("c-1").text(SCOPES[purpose]).raw(signed));
+  return utf8(toBase64Url(concatBytes([signed, made])));
 }
 
 let signedBodies: Uint8Array[] | undefined;

@@ -125,7 +125,7 @@ const body = fc.oneof(
   fc.record({ items: fc.array(item, { maxLength: 3 }) }).map((data) => JSON.stringify(data)),
   fc.array(line, { maxLength: 4 }).map((lines) => lines.map((one) => JSON.stringify(one)).join("\n")),
   fc.jsonValue().map((data) => JSON.stringify(data)),
-  fc.uint8Array({ maxLength: 60 }),
+  fc.uint8Array({ maxLength: 60, size: "max" }),
 );
 const JSON_TYPE = "application/json";
 /** Mostly what there is, so that the parsers behind it are reached. */

@@ -17,10 +17,10 @@ describe("MACs", () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ minLength: 32, maxLength: 32 }),
-        fc.uint8Array({ maxLength: 300 }),
+        fc.uint8Array({ maxLength: 300, size: "max" }),
         (key, message) => {
           const whole = createHash("sha256").update(key).update(message).digest();
-          expect(makeMac(sha256, key)(message)).toEqual(new Uint8Array(whole.subarray(0, 16)));
+          expect(makeMac(sha256, key)((out) => out.raw(message))).toEqual(new Uint8Array(whole.subarray(0, 16)));
         },
       ),
     );

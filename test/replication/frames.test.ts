@@ -7,7 +7,7 @@ describe("frames of the peer port", () => {
   it("come out as they went in, however the stream is cut into pieces", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 6 }),
+        fc.array(fc.uint8Array({ maxLength: 300, size: "max" }), { maxLength: 6 }),
         fc.array(fc.integer({ min: 1, max: 70 })),
         (bodies, cuts) => {
           const all = Buffer.concat(bodies.map((body, i) => encodeFrame(i, { body })));
@@ -34,7 +34,7 @@ describe("frames of the peer port", () => {
 
   it("turns any bytes into frames or an InputError", () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
+      fc.property(fc.uint8Array({ maxLength: 400, size: "max" }), (bytes) => {
         const reader = new FrameReader();
         try {
           reader.push(bytes);

@@ -92,6 +92,7 @@ describe("committed rows", () => {
       const reading = rows.read(key);
       const digest = new Uint8Array(16);
       const working = {
+        id: "b\0k",
         ...place,
         before: old,
         beforeBytes: 0,
