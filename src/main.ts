@@ -16,22 +16,28 @@ async function runNode(config: Config, warnings: readonly string[]): Promise<voi
   const { makeRealWorld } = await import("./world/real.ts");
   const { startNode } = await import("./node.ts");
   const log = makeLog(config.log, { write: writeLogLine });
-  stopOnDoubt(log);
+  stopOnDoubt(log, config.node.dataDir);
   for (const detail of warnings) log.warn("node.warning", { detail });
   const stopRequested = stopRequest(log);
   try {
     const node = await startNode(config, makeRealWorld({ log }), { loopDelayMs: watchLoop() });
-    const reason = await Promise.race([
-      stopRequested,
-      node.failed.then((why) => new CliError(EXIT.failed, withAdvice(why, config.node.dataDir))),
-    ]);
+    let failed: CliError | undefined;
+    const failing = node.failed.then((why) => {
+      failed = new CliError(EXIT.failed, withAdvice(why, config.node.dataDir));
+      return failed;
+    });
+    const reason = await Promise.race([stopRequested, failing]);
     log.info("node.stopping", { reason: reason instanceof CliError ? reason.message : reason });
     // Not cleared, but no reason to live on either: it fires only when something else keeps the process alive.
     setTimeout(() => {
       log.error("node.stop-overdue", { afterMs: STOP_TIMEOUT_MS });
       process.exit(EXIT.failed);
     }, STOP_TIMEOUT_MS).unref();
-    await node.stop();
+    await node.stop().catch((error: unknown) => {
+      log.error("node.stop-failed", { error });
+      // Why the storage failed says more than that the last save did.
+      throw failed ?? error;
+    });
     log.info("node.stopped");
     if (reason instanceof CliError) throw reason;
   } catch (error) {
@@ -91,9 +97,10 @@ function stopRequest(log: Log): Promise<string> {
 }
 
 /** An error that nobody caught means a state that nobody understands: stop before it spreads (I13). */
-function stopOnDoubt(log: Log): void {
+function stopOnDoubt(log: Log, dataDir: string): void {
   const stop = (error: unknown): void => {
     log.error("node.broken", { error });
+    process.stderr.write(`starling: ${sentenceOf(error, dataDir)}\n`);
     process.exit(EXIT.failed);
   };
   process.on("uncaughtException", stop);
@@ -118,16 +125,16 @@ function damageAdvice(reason: string, dataDir: string): string {
 function failure(error: unknown, log: Log, dataDir: string): CliError {
   if (error instanceof CliError) return error;
   log.error("node.failed", { error });
-  if (!(error instanceof Error)) return new CliError(EXIT.failed, String(error));
-  if (error.name === "DamagedError" || DAMAGE.test(error.message))
-    return new CliError(EXIT.failed, damageAdvice(error.message, dataDir));
+  return new CliError(EXIT.failed, sentenceOf(error, dataDir));
+}
+
+function sentenceOf(error: unknown, dataDir: string): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "DamagedError" || DAMAGE.test(error.message)) return damageAdvice(error.message, dataDir);
   const address = "address" in error && "port" in error ? ` (${error.address}:${error.port})` : "";
   if ("code" in error && error.code === "EADDRINUSE")
-    return new CliError(
-      EXIT.failed,
-      `the address is in use${address}: another node, or another program, listens there`,
-    );
-  return new CliError(EXIT.failed, error.message);
+    return `the address is in use${address}: another node, or another program, listens there`;
+  return error.message;
 }
 
 process.exitCode = await runProgram(process.argv, { main: fileURLToPath(import.meta.url), runNode });

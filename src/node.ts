@@ -6,6 +6,7 @@ import type { NodeId } from "./kernel/ids.ts";
 import { Members, metaOf, peerAddressOf, Regions } from "./members.ts";
 import type { Tuning } from "./replication/parts.ts";
 import { Replica } from "./replication/replica.ts";
+import { type Closer, closeAll } from "./storage/closing.ts";
 import { shapeNetwork } from "./world/shaping.ts";
 import type { Address, World } from "./world/world.ts";
 import { formatAddress } from "./world/world.ts";
@@ -50,10 +51,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
   const failed = new Promise<string>((resolve) => {
     fail = resolve;
   });
-  const closers: (() => Promise<void> | void)[] = [() => store.close()];
-  const closeAll = async (): Promise<void> => {
-    for (const close of closers.splice(0).reverse()) await close();
-  };
+  const closers: Closer[] = [() => store.close()];
   try {
     let gossip: GossipHost | null = null;
     const replica = await Replica.open({
@@ -108,14 +106,14 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       gossip: formatAddress(started.local),
       peer: formatAddress(peer.local),
     });
-    const stop = async (): Promise<void> => {
-      // Others hear of it within a gossip round or two; whoever doesn't will find out by probing.
-      await Promise.race([started.leave(), new Promise<void>((resolve) => world.timers.after(LEAVE_MS, resolve))]);
-      await closeAll();
-    };
+    // Others hear of it within a gossip round or two; whoever doesn't will find out by probing.
+    closers.push(() =>
+      Promise.race([started.leave(), new Promise<void>((resolve) => world.timers.after(LEAVE_MS, resolve))]),
+    );
+    const stop = (): Promise<void> => closeAll(closers.splice(0).reverse());
     return { addresses, replica, gossip: started, failed, stop };
   } catch (error) {
-    await closeAll();
+    await closeAll(closers.splice(0).reverse(), [error]);
     throw error;
   }
 }

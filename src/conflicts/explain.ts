@@ -9,8 +9,8 @@ export interface ExplainedCell {
   readonly type: SlotType;
   readonly isShown: boolean;
   /** Why: it is the only one of its place; it is the latest there, or says the same; its type is that of the latest; or
-   *  a later value, or one of another type, shows instead. */
-  readonly why: "only" | "latest" | "merged" | "older" | "other-type";
+   *  a later value, one by a clock that could be trusted, or one of another type, shows instead. */
+  readonly why: "only" | "latest" | "merged" | "older" | "clock-suspect" | "other-type";
 }
 
 /** All live dots of a row, place by place, in order of their paths. */
@@ -39,8 +39,10 @@ function explainSlot(type: SlotType, cells: readonly Cell[], isVisible: boolean)
     register.show(cells).find((sibling) => sibling.cells.includes(winner)),
     "the latest cell is one of its slot",
   );
+  const whyNot = (cell: Cell): "clock-suspect" | "older" =>
+    cell.stamp.suspect && !winner.stamp.suspect ? "clock-suspect" : "older";
   return cells.map((cell) => {
     const isLatest = shown.cells.includes(cell);
-    return { cell, type, isShown: isVisible && isLatest, why: isLatest ? "latest" : "older" };
+    return { cell, type, isShown: isVisible && isLatest, why: isLatest ? "latest" : whyNot(cell) };
   });
 }

@@ -1,5 +1,5 @@
 import { InputError } from "../kernel/assert.ts";
-import { Unavailable } from "../replication/api.ts";
+import { StoreFailedError, Unavailable } from "../replication/api.ts";
 
 /** An InputError with more to tell than its slug and what to do: members of the problem, and headers. */
 export class ProblemError extends InputError {
@@ -62,6 +62,9 @@ export interface Problem {
 export function problemOf(error: unknown): { problem: Problem; headers: Record<string, string> } | null {
   if (error instanceof Unavailable)
     return { problem: problem(error.slug, 503, error.message), headers: { "retry-after": "1" } };
+  // The node is about to stop: the client should go to another one.
+  if (error instanceof StoreFailedError)
+    return { problem: problem("storage-failed", 503, "this node's storage failed: ask another node"), headers: {} };
   if (!(error instanceof InputError)) return null;
   const status = STATUS.get(error.slug) ?? 400;
   const retry: Record<string, string> = status === 503 ? { "retry-after": "1" } : {};

@@ -74,6 +74,9 @@ function replicaGauges(gauge: MakeGauge): (status: ReplicaStatus) => void {
   const damaged = gauge("damaged_leaves", "Leaves whose rows don't add up.");
   const free = gauge("disk_free_bytes", "Free bytes on the data's disk, as last asked.");
   const room = gauge("disk_room", "3 ample, 2 low, 1 scarce, 0 full.");
+  const offset = gauge("clock_offset_ms", "This node's clock less the median of all known ones; absent below three.");
+  const suspect = gauge("clock_suspect", "1 while this node's writes are marked clock-suspect.");
+  const clocks = gauge("clock_known", "Clocks that the median is of, this node's included.");
   const link = gauge("peer_link_up", "1 when the link to this peer is up.", ["peer"]);
   const lag = gauge("peer_lag_entries", "Entries that this peer has not acknowledged.", ["peer"]);
   const behind = gauge("peer_behind_entries", "Entries that this peer showed and we lack.", ["peer"]);
@@ -87,6 +90,10 @@ function replicaGauges(gauge: MakeGauge): (status: ReplicaStatus) => void {
     early.set(status.earlyEntries);
     if (status.disk.freeBytes !== null) free.set(status.disk.freeBytes);
     room.set(["full", "scarce", "low", "ample"].indexOf(status.disk.level));
+    if (status.clock.offsetMs === null) offset.remove();
+    else offset.set(status.clock.offsetMs);
+    suspect.set(status.clock.suspect ? 1 : 0);
+    clocks.set(status.clock.clocks);
     damaged.set(status.partitions.reduce((sum, { damagedLeaves }) => sum + damagedLeaves, 0));
     for (const peer of status.peers) {
       const label = { peer: peer.node };

@@ -2,8 +2,11 @@ import type { Cell, Digest, Dot, Layout, Op, Row, Stamp, VersionVector } from ".
 import type { ActorId, NodeId, Region } from "../kernel/ids.ts";
 import type { ConflictRange, JournalRecord, KeyRange, RowKey } from "../storage/store.ts";
 
+export { StoreFailedError } from "../storage/store.ts";
+
 /** What a replica offers to the HTTP API and to whoever else stands before it. Every method that takes user input
- *  rejects with InputError (slug + what to do) and has then changed nothing; with `Unavailable` when it can't now. */
+ *  rejects with InputError (slug + what to do) and has then changed nothing; with `Unavailable` when it can't now; with
+ *  `StoreFailedError` when it never will again: the node is about to stop. */
 export interface ReplicaApi {
   readonly node: NodeId;
   readonly region: Region;
@@ -125,6 +128,18 @@ export interface ReplicaStatus {
   readonly earlyEntries: number;
   /** `full`: reads only. Free bytes as last asked, null before. */
   readonly disk: { readonly level: RoomLevel; readonly freeBytes: number | null };
+  readonly clock: ClockStatus;
+}
+
+/** This node's wall clock beside those of its peers. */
+export interface ClockStatus {
+  /** Certainly further than `clock.max_drift` from the median: what is written here is marked. */
+  readonly suspect: boolean;
+  /** Clocks that are known, this node's included. */
+  readonly clocks: number;
+  /** Ours less the median; null while fewer than three are known. */
+  readonly offsetMs: number | null;
+  readonly uncertaintyMs: number | null;
 }
 
 /** How much room the disk has left. `low`: no imports. `scarce`: only what removes or settles. `full`: reads only. */

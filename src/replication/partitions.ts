@@ -33,6 +33,8 @@ export async function loadPartitions(store: Store, saved: StoreState, layout: La
   for (const { partition, leaf, vector } of saved.damaged)
     at(partition).damaged.set(leaf, VersionVector.decode(vector));
   for (const record of saved.awaiting) noteAwaited(at(record.partition).state, record);
+  // What worked out anew is later needs none of the log's tail.
+  for (const id of partitionsWithoutSums(saved)) at(id).sums.savedPos = saved.lastPos;
   for (const { partition, pos, body } of saved.sums) {
     const sums = PartitionSums.decode(body, leaves);
     sums.savedPos = pos;
@@ -40,6 +42,14 @@ export async function loadPartitions(store: Store, saved: StoreState, layout: La
   }
   await replaySums(store, partitions, layout);
   return partitions;
+}
+
+/** Partitions whose sums the disk lost: their record is damaged, or it is gone though the log that would replace it was
+ *  cut (a cut saves the sums with the floor). See lost-sums.ts. */
+export function partitionsWithoutSums({ sums, lostSums, floors }: StoreState): Set<number> {
+  const lost = new Set([...lostSums, ...floors.map(({ partition }) => partition)]);
+  for (const { partition } of sums) lost.delete(partition);
+  return lost;
 }
 
 function noteAwaited(state: PartitionState, record: LogRecord): void {

@@ -14,6 +14,7 @@ import { Pipeline } from "./pipeline.ts";
 import { Reading } from "./reading.ts";
 import { Repair } from "./repair.ts";
 import { Retention } from "./retention.ts";
+import { Stamping } from "./stamping.ts";
 import { Waiting } from "./waiting.ts";
 
 export interface ReplicaOptions {
@@ -56,6 +57,7 @@ export interface Parts {
   readonly room: DiskRoom;
   readonly reading: Reading;
   readonly peers: Peers;
+  readonly stamping: Stamping;
 }
 
 /** The parts of a replica, wired: everything that changes data goes through the one pipeline. */
@@ -71,8 +73,10 @@ export function makeParts(
   const { limits } = config;
   const context = { partitions, sha256: world.sha256, salt, layout, limits, maxDriftMs: config.clock.maxDriftMs };
   const room = new DiskRoom(world, store);
+  const stamping = new Stamping(world, config.clock.maxDriftMs);
   const pipeline = new Pipeline({
     ...context,
+    nextStamp: (last) => stamping.next(last),
     room,
     node: config.node.id,
     store,
@@ -110,8 +114,9 @@ export function makeParts(
     addressOf: (node) => options.gossipedAddress(node) ?? owners.find(({ id }) => id === node)?.peer ?? null,
     attribute: options.attribute,
     onLink: events.onLink,
+    onClock: (node, exchange) => stamping.heard(node, exchange),
     startRepair: events.startRepair,
   });
   const reading = new Reading({ ...context, world, store, pipeline, repair, peers: () => peers.outgoing });
-  return { pipeline, room, waiting, repair, catchUp, retention, reading, peers };
+  return { pipeline, room, waiting, repair, catchUp, retention, reading, peers, stamping };
 }

@@ -12,6 +12,7 @@ import type { LogRecord, Store } from "../storage/store.ts";
 import type { Address, Stream, World } from "../world/world.ts";
 import type { PeerSync } from "./api.ts";
 import type { CatchUp } from "./catch-up.ts";
+import type { ClockExchange } from "./clock-watch.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
 import type { Hello } from "./peer/frames.ts";
@@ -35,6 +36,7 @@ export interface PeersOptions {
   readonly addressOf: (node: NodeId) => Address | null;
   readonly attribute: (stream: Stream, region: string) => void;
   readonly onLink: (node: NodeId, state: PeerSync["link"], reason: string | undefined) => void;
+  readonly onClock: (node: NodeId, exchange: ClockExchange) => void;
   readonly startRepair: () => void;
 }
 
@@ -130,6 +132,10 @@ export class Peers implements PeerHost {
 
   linkChanged(node: NodeId, state: PeerSync["link"], reason: string | undefined): void {
     this.#o.onLink(node, state, reason);
+  }
+
+  clockHeard(node: NodeId, exchange: ClockExchange): void {
+    this.#o.onClock(node, exchange);
   }
 
   acknowledge(node: NodeId, partition: number, vector: VersionVector): void {

@@ -1,5 +1,5 @@
 import type { Digest, Entry, Hlc, Row, Stamp, VersionVector } from "../../crdt/index.ts";
-import { decodeRow, EMPTY_ROW, HLC_ZERO, leafOf, tickHlc } from "../../crdt/index.ts";
+import { decodeRow, EMPTY_ROW, HLC_ZERO, leafOf } from "../../crdt/index.ts";
 import { InputError, present } from "../kernel/assert.ts";
 import type { ActorId, NodeId } from "../kernel/ids.ts";
 import type { Commit, LogRecord, RowKey, Store, StoreState } from "../storage/store.ts";
@@ -10,6 +10,7 @@ import { Unavailable } from "./api.ts";
 import type { BatchContext, WorkingRow } from "./batch.ts";
 import { Batch } from "./batch.ts";
 import { type DiskRoom, diskFull } from "./disk-room.ts";
+import { type BatchJob, type Job, takeBatch } from "./jobs.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
 import type { Place } from "./places.ts";
@@ -23,6 +24,7 @@ export interface PipelineOptions extends BatchContext {
   readonly world: World;
   readonly saved: StoreState;
   readonly room: DiskRoom;
+  readonly nextStamp: (last: Hlc) => Pick<Stamp, "hlc" | "suspect">;
   /** After each commit, with what became visible. */
   readonly onCommit: (published: Published) => void;
   readonly onFailure: (reason: string) => void;
@@ -45,19 +47,11 @@ export type Accepted = {
   readonly vector: VersionVector;
 };
 
-type Job =
-  | { kind: "write"; requests: readonly WriteRequest[]; done: (results: (Accepted | Error)[]) => void }
-  | { kind: "entries"; entries: readonly Entry[]; done: (result: Received | Error) => void }
-  | { kind: "alone"; run: () => Promise<void>; failed: (error: Error) => void };
-
 /** What became of pushed entries: gaps to ask for, by partition and actor, from the first missing seq. */
 export interface Received {
   readonly gaps: readonly { partition: number; actor: ActorId; from: number }[];
 }
 
-// A batch this large commits in some ms at full speed; larger ones make each write wait longer, smaller ones pay the
-// fsync more often (architecture.md, Storage: ~200 keep commits at 4 ms; entries here are several rows' work).
-const BATCH_ITEMS = 400;
 const SUMS_SAVE_CHANGES = 20_000;
 /** The one writer of a node: takes jobs in order, forms batches while a commit runs, reads the rows they touch, applies
  *  them, commits everything in one transaction and only then shows it to anyone (I1, I7). */
@@ -193,29 +187,17 @@ export class Pipeline {
       }
       return;
     }
-    await this.#runBatch(this.#takeBatch());
+    await this.#runBatch(takeBatch(this.#jobs));
   }
 
-  #takeBatch(): Exclude<Job, { kind: "alone" }>[] {
-    const jobs: Exclude<Job, { kind: "alone" }>[] = [];
-    for (let items = 0; items < BATCH_ITEMS; ) {
-      const job = this.#jobs[0];
-      if (!job || job.kind === "alone") break;
-      this.#jobs.shift();
-      jobs.push(job);
-      items += job.kind === "write" ? job.requests.length : job.entries.length;
-    }
-    return jobs;
-  }
-
-  async #runBatch(jobs: readonly Exclude<Job, { kind: "alone" }>[]): Promise<void> {
+  async #runBatch(jobs: readonly BatchJob[]): Promise<void> {
     const { world } = this.#options;
     const batch = new Batch(this.#options, world.clock.wallMs(), this.tail.lastPos, this.#hlc);
     try {
       await this.readInto(batch, this.#keysOf(jobs));
       const answers = jobs.map((job) => (job.kind === "write" ? this.#write(batch, job) : this.#receive(batch, job)));
       await this.commit(batch, this.#actor.toSave());
-      for (const answer of answers) answer();
+      this.#answer(answers);
     } catch (error) {
       const isFull = error instanceof DiskFullError;
       const why = isFull ? diskFull("full") : new Unavailable("storage-failed", "the write could not be committed");
@@ -224,7 +206,16 @@ export class Pipeline {
     }
   }
 
-  #keysOf(jobs: readonly Exclude<Job, { kind: "alone" }>[]): RowKey[] {
+  /** The store gets its next batch before the writers of this one get their answers: it works while these are written. */
+  #answer(answers: readonly (() => void)[]): void {
+    const all = (): void => {
+      for (const answer of answers) answer();
+    };
+    if (this.#jobs.length > 0) this.#options.world.timers.soon(all);
+    else all();
+  }
+
+  #keysOf(jobs: readonly BatchJob[]): RowKey[] {
     const keys: RowKey[] = [];
     const touched = new Set<number>();
     for (const job of jobs) {
@@ -260,8 +251,8 @@ export class Pipeline {
   }
 
   #stamp(last: Hlc, { author, reason }: WriteRequest): Stamp {
-    const hlc = tickHlc(last, this.#options.world.clock.wallMs());
-    return { hlc, author, suspect: false, ...(reason !== undefined && { reason }) };
+    const { hlc, suspect } = this.#options.nextStamp(last);
+    return reason === undefined ? { hlc, author, suspect } : { hlc, author, suspect, reason };
   }
 
   #receive(batch: Batch, job: Job & { kind: "entries" }): () => void {

@@ -6,6 +6,7 @@ import { toHex } from "../kernel/bytes.ts";
 import type { ActorId, NodeId, Region } from "../kernel/ids.ts";
 import { nodeOfActor } from "../kernel/ids.ts";
 import type { ConflictRange, JournalRecord, KeyRange, RowKey, StoreState } from "../storage/store.ts";
+import { StoreFailedError } from "../storage/store.ts";
 import type { Stream, Timer } from "../world/world.ts";
 import { checkRequest } from "./admission.ts";
 import type {
@@ -23,6 +24,7 @@ import type {
 import { Unavailable } from "./api.ts";
 import type { CatchUp } from "./catch-up.ts";
 import type { DiskRoom } from "./disk-room.ts";
+import { restoreSums } from "./lost-sums.ts";
 import type { Partition } from "./partitions.ts";
 import { loadPartitions } from "./partitions.ts";
 import type { ReplicaOptions } from "./parts.ts";
@@ -35,12 +37,15 @@ import type { Reading } from "./reading.ts";
 import type { Repair } from "./repair.ts";
 import { RepairRun } from "./repair-run.ts";
 import type { Retention } from "./retention.ts";
+import type { Stamping } from "./stamping.ts";
 import type { Waiting } from "./waiting.ts";
 
 /** 64 partitions of 1,024 leaves: 65,536 leaves a node (replication.md, path 2). */
 export const LAYOUT: Layout = { partitionBits: 6, leafBits: 10 };
 
 const SAVE_INTERVAL_MS = 30_000;
+/** After a start with damage: links to peers are up by then, mostly. */
+const FIRST_HEAL_MS = 1_000;
 
 /** A node's copy of the data: takes writes, receives what peers bring through one door, and looks after its rows. */
 export class Replica implements ReplicaApi {
@@ -59,6 +64,7 @@ export class Replica implements ReplicaApi {
   readonly #durableHere: ReadonlyMap<Region, number>;
   readonly #readiness: Readiness;
   readonly #peers: Peers;
+  readonly #stamping: Stamping;
   readonly #listeners = new Set<(event: ReplicaEvent) => void>();
   #run: RepairRun | null = null;
   #timer: Timer | null = null;
@@ -66,7 +72,9 @@ export class Replica implements ReplicaApi {
 
   static async open(options: ReplicaOptions): Promise<Replica> {
     const saved = await options.store.load();
-    const partitions = await loadPartitions(options.store, saved, options.tuning?.layout ?? LAYOUT);
+    const layout = options.tuning?.layout ?? LAYOUT;
+    const partitions = await loadPartitions(options.store, saved, layout);
+    await restoreSums(options, layout, partitions, saved);
     return new Replica(options, partitions, saved);
   }
 
@@ -93,13 +101,16 @@ export class Replica implements ReplicaApi {
     this.#retention = parts.retention;
     this.#reading = parts.reading;
     this.#peers = parts.peers;
+    this.#stamping = parts.stamping;
     this.#readiness = new Readiness(options.world, parts.peers.outgoing, partitions);
+    void options.store.failed.then((error) => this.#onStoreFailure(error));
   }
 
   start(): void {
     this.#readiness.start();
     this.#peers.start();
-    this.#schedule();
+    const isDamaged = this.#partitions.some(({ damaged }) => damaged.size > 0);
+    this.#schedule(isDamaged ? FIRST_HEAL_MS : this.#tendEveryMs());
   }
 
   /** A link from a peer, as the peer port accepted it. */
@@ -246,6 +257,7 @@ export class Replica implements ReplicaApi {
       queueDepth: this.#pipeline.depth,
       earlyEntries: this.#partitions.reduce((sum, { state }) => sum + state.early.length, 0),
       disk: { level: this.#room.level, freeBytes: this.#room.freeBytes },
+      clock: this.#stamping.status(),
     };
   }
 
@@ -302,6 +314,17 @@ export class Replica implements ReplicaApi {
     if (was !== is) this.#emit({ kind: "conflict", key, open: is });
   }
 
+  /** Found by a read or a checkpoint. Told as what it is like: a commit that failed. */
+  async #onStoreFailure(failure: Error): Promise<void> {
+    const fail = async (): Promise<never> => {
+      throw failure;
+    };
+    await this.#pipeline.alone(fail).catch((error: unknown) => {
+      // It failed, or had failed before: that is known where it must be.
+      if (!(error instanceof Unavailable)) throw error;
+    });
+  }
+
   #onFailure(reason: string): void {
     this.#o.world.log.error("replica.failed", { reason });
     this.#emit({ kind: "failed", reason });
@@ -323,11 +346,14 @@ export class Replica implements ReplicaApi {
     this.#emit({ kind: "link", peer, state, ...(reason !== undefined && { reason }) });
   }
 
-  #schedule(): void {
-    const everyMs = Math.min(SAVE_INTERVAL_MS, Math.max(250, this.#o.config.replication.historyMs / 4));
-    this.#timer = this.#o.world.timers.after(everyMs, () => {
+  #tendEveryMs(): number {
+    return Math.min(SAVE_INTERVAL_MS, Math.max(250, this.#o.config.replication.historyMs / 4));
+  }
+
+  #schedule(afterMs: number): void {
+    this.#timer = this.#o.world.timers.after(afterMs, () => {
       void this.#tend().then(() => {
-        if (!this.#stopped) this.#schedule();
+        if (!this.#stopped) this.#schedule(this.#tendEveryMs());
       });
     });
   }
@@ -341,7 +367,7 @@ export class Replica implements ReplicaApi {
         await this.#pipeline.alone(() => this.#save());
     } catch (error) {
       // A stopping node closes its store under this; a failure of storage is reported where it happened.
-      if (!this.#stopped && !(error instanceof Unavailable)) throw error;
+      if (!this.#stopped && !(error instanceof Unavailable || error instanceof StoreFailedError)) throw error;
     }
   }
 
@@ -350,6 +376,10 @@ export class Replica implements ReplicaApi {
     const acks = this.#partitions.flatMap(({ id, acks: held }) =>
       [...held].map(([peer, vector]) => ({ peer, partition: id, vector: vector.encode() })),
     );
-    await this.#pipeline.saveSums(this.#partitions, { acks });
+    // With every mark of damage: sums that were worked out anew must never be found without them.
+    const damaged = this.#partitions.flatMap(({ id, damaged: leaves }) =>
+      [...leaves].map(([leaf, vector]) => ({ partition: id, leaf, vector: vector.encode() })),
+    );
+    await this.#pipeline.saveSums(this.#partitions, { acks, damaged });
   }
 }

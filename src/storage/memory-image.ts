@@ -9,6 +9,8 @@ export interface StoreImage {
   readonly floors: ReadonlyMap<string, VectorEntry>;
   readonly acks: ReadonlyMap<string, StoreState["acks"][number]>;
   readonly sums: ReadonlyMap<number, StoreState["sums"][number]>;
+  /** Partitions whose saved sums the disk garbled. */
+  readonly lostSums: ReadonlySet<number>;
   readonly damaged: ReadonlyMap<string, StoreState["damaged"][number]>;
   readonly deletions: ReadonlyMap<string, { readonly atMs: number; readonly body: Uint8Array }>;
   readonly journal: readonly JournalRecord[];
@@ -32,6 +34,7 @@ export const EMPTY_IMAGE: StoreImage = {
   floors: new Map(),
   acks: new Map(),
   sums: new Map(),
+  lostSums: new Set(),
   damaged: new Map(),
   deletions: new Map(),
   journal: [],
@@ -53,4 +56,11 @@ export function damageRow(image: StoreImage, bucket: string, key: string, how: "
 /** The image after a disk garbled one log record. */
 export function damageLog(image: StoreImage, pos: number): StoreImage {
   return { ...image, log: image.log.map((record) => (record.pos === pos ? { ...record, isSound: false } : record)) };
+}
+
+/** The image after a disk garbled what was saved of a partition's sums. */
+export function damageSums(image: StoreImage, partition: number): StoreImage {
+  const sums = new Map(image.sums);
+  if (!sums.delete(partition)) return image;
+  return { ...image, sums, lostSums: new Set([...image.lostSums, partition]) };
 }

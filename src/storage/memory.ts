@@ -22,7 +22,7 @@ import { DiskFullError } from "./store.ts";
 import { damagedCopy, storeClosed, unknownState } from "./store-errors.ts";
 import { Turns } from "./turns.ts";
 
-export { damageLog, damageRow, type StoreImage } from "./memory-image.ts";
+export { damageLog, damageRow, damageSums, type StoreImage } from "./memory-image.ts";
 
 export interface MemoryStoreOptions {
   readonly image?: StoreImage;
@@ -52,6 +52,7 @@ export class MemoryStore implements Store {
   readonly #floors: Map<string, StoreState["floors"][number]>;
   readonly #acks: Map<string, StoreState["acks"][number]>;
   readonly #sums: Map<number, StoreState["sums"][number]>;
+  readonly #lostSums: Set<number>;
   readonly #damaged: Map<string, StoreState["damaged"][number]>;
   readonly #deletions: Map<string, { readonly atMs: number; readonly body: Uint8Array }>;
   readonly #settings: Map<string, string>;
@@ -62,6 +63,8 @@ export class MemoryStore implements Store {
   readonly #turns = new Turns();
   #committing = false;
   #failure: InternalError | undefined;
+  /** Never: memory is always whole. */
+  readonly failed = new Promise<Error>(() => {});
   #closed = false;
 
   constructor({ image = EMPTY_IMAGE, beforeDurable }: MemoryStoreOptions) {
@@ -72,6 +75,7 @@ export class MemoryStore implements Store {
     this.#floors = new Map(image.floors);
     this.#acks = new Map(image.acks);
     this.#sums = new Map(image.sums);
+    this.#lostSums = new Set(image.lostSums);
     this.#damaged = new Map(image.damaged);
     this.#deletions = new Map(image.deletions);
     this.#settings = new Map(image.settings);
@@ -88,6 +92,7 @@ export class MemoryStore implements Store {
       floors: new Map(this.#floors),
       acks: new Map(this.#acks),
       sums: new Map(this.#sums),
+      lostSums: new Set(this.#lostSums),
       damaged: new Map(this.#damaged),
       deletions: new Map(this.#deletions),
       journal: [...this.#journal],
@@ -104,6 +109,7 @@ export class MemoryStore implements Store {
       floors: [...this.#floors.values()],
       acks: [...this.#acks.values()],
       sums: [...this.#sums.values()],
+      lostSums: [...this.#lostSums],
       damaged: [...this.#damaged.values()],
       awaiting: this.#log.awaiting(),
       ...this.#high,
@@ -143,7 +149,10 @@ export class MemoryStore implements Store {
     for (const entry of commit.floors) this.#floors.set(`${entry.partition} ${entry.actor}`, entry);
     for (const { peer, partition, vector } of commit.acks)
       setOrDelete(this.#acks, `${partition} ${peer}`, vector && { peer, partition, vector });
-    for (const sums of commit.sums) this.#sums.set(sums.partition, sums);
+    for (const sums of commit.sums) {
+      this.#sums.set(sums.partition, sums);
+      this.#lostSums.delete(sums.partition);
+    }
     for (const { partition, leaf, vector } of commit.damaged)
       setOrDelete(this.#damaged, `${partition} ${leaf}`, vector && { partition, leaf, vector });
     for (const { bucket, key, atMs, body } of commit.deletions)

@@ -4,34 +4,46 @@ import type { Commit } from "./store.ts";
 /** Pages at which the writer itself checkpoints after a commit (64 MiB). This bounds the WAL: a checkpoint beside a
  *  running writer never catches up quite, and the WAL can only start over when one has (seen: 1.4 GB). Larger: longer
  *  recovery and colder pages; smaller: commits pay for checkpoints more often. */
-export const BACKSTOP_PAGES = 16_384;
+const BACKSTOP_PAGES = 16_384;
+const BACKSTOP_PAGES_MIN = 256;
+/** What the WAL may take of a small disk. */
+const DISK_SHARE_MAX = 1 / 8;
 // Pages written since the last checkpoint at which the next one runs beside the writer. Larger: long stalls when its
 // fsync comes (p99 of commits 50 ms at 16,000); smaller: pages are copied again and again (p99 32 ms, 5 % slower at 2,000).
 const CHECKPOINT_PAGES = 8192;
-const PAGE_BYTES = 4096;
+export const PAGE_BYTES = 4096;
 // Free pages are reused; a file that is a quarter holes gives some back with each commit, a MiB at a time to keep commits short.
 const FREE_PAGES_MIN = 2048;
 const FREE_SHARE_MIN = 0.25;
 const VACUUM_PAGES = 256;
 
+/** The bound of the WAL on a disk of this size. */
+export function backstopPages(diskBytes: number): number {
+  const share = Math.floor((DISK_SHARE_MAX * diskBytes) / PAGE_BYTES);
+  return Math.max(BACKSTOP_PAGES_MIN, Math.min(BACKSTOP_PAGES, share));
+}
+
 /** Copies the WAL into the database beside the running writer, on a connection of its own. */
 export class Checkpoints {
   readonly #connection: Connection;
+  readonly #everyPages: number;
   readonly #onFailure: (error: unknown) => void;
   #pagesSince = 0;
   #running: Promise<void> | undefined;
   /** Free pages that the next commit should give back. */
   vacuumPages = 0;
 
-  constructor(connection: Connection, onFailure: (error: unknown) => void) {
+  constructor(connection: Connection, backstop: number, onFailure: (error: unknown) => void) {
     this.#connection = connection;
+    // Before the writer has to.
+    this.#everyPages = Math.min(CHECKPOINT_PAGES, backstop / 2);
     this.#onFailure = onFailure;
   }
 
   /** Tells of a commit that is durable. */
   noteCommit(commit: Commit): void {
     this.#pagesSince += dirtiedPages(commit);
-    if (this.#pagesSince < CHECKPOINT_PAGES || this.#running) return;
+    if (this.#pagesSince < this.#everyPages || this.#running) return;
     this.#pagesSince = 0;
     this.#running = this.#checkpoint().finally(() => {
       this.#running = undefined;

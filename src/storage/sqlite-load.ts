@@ -1,5 +1,5 @@
 import { type ActorId, type NodeId, parseActorId } from "../kernel/ids.ts";
-import { decodeLog, type LogColumns, unsealOrThrow } from "./sqlite-codec.ts";
+import { decodeLog, type LogColumns, unseal, unsealOrThrow } from "./sqlite-codec.ts";
 import type { Connection } from "./sqlite-connection.ts";
 import { READ_SQL } from "./sqlite-reads.ts";
 import { COUNTERS, type Counters, type WriterState } from "./sqlite-writer.ts";
@@ -42,7 +42,7 @@ export async function loadState(connection: Connection, state: WriterState): Pro
       vectors: await loadVectors(connection, "vectors", state),
       floors: await loadVectors(connection, "floors", state),
       acks: await loadAcks(connection),
-      sums: await loadSums(connection),
+      ...(await loadSums(connection)),
       damaged: await loadDamaged(connection),
       awaiting: (await connection.all<LogColumns>(READ_SQL.awaiting)).map((columns) =>
         decodeLog(columns, state.actorNames.get(columns.actor)),
@@ -89,13 +89,17 @@ async function loadAcks(connection: Connection): Promise<StoreState["acks"]> {
   }));
 }
 
-async function loadSums(connection: Connection): Promise<StoreState["sums"]> {
+// Unlike all else here they can be worked out again, from what their partition has: no reason to refuse a start.
+async function loadSums(connection: Connection): Promise<Pick<StoreState, "sums" | "lostSums">> {
   const rows = await connection.all<{ partition: number; pos: number; sealed: Buffer }>("SELECT * FROM sums");
-  return rows.map(({ partition, pos, sealed }) => ({
-    partition,
-    pos,
-    body: unsealOrThrow(`the sums of partition ${partition}`, sealed, [partition, pos]),
-  }));
+  const sums: StoreState["sums"][number][] = [];
+  const lostSums: number[] = [];
+  for (const { partition, pos, sealed } of rows) {
+    const body = unseal(sealed, [partition, pos]);
+    if (body) sums.push({ partition, pos, body });
+    else lostSums.push(partition);
+  }
+  return { sums, lostSums };
 }
 
 async function loadDamaged(connection: Connection): Promise<StoreState["damaged"]> {

@@ -1,4 +1,5 @@
 import { InputError } from "../kernel/assert.ts";
+import { closeAll } from "./closing.ts";
 import type { Connection } from "./sqlite-connection.ts";
 import { readRows } from "./sqlite-reads.ts";
 import type { RowKey, RowRead } from "./store.ts";
@@ -62,7 +63,7 @@ export class Readers {
       });
       this.#idle.push(connection);
     }
-    for (const connection of this.#all) await connection.close();
+    await closeAll(this.#all.map((connection) => () => connection.close()));
   }
 
   #connection(): Promise<Connection> {

@@ -2,8 +2,9 @@ import { join } from "node:path";
 import { assert } from "../kernel/assert.ts";
 import type { ActorId } from "../kernel/ids.ts";
 import { checkCommit } from "./check-commit.ts";
-import { BACKSTOP_PAGES, Checkpoints } from "./sqlite-checkpoints.ts";
-import { Connection } from "./sqlite-connection.ts";
+import { closeAll } from "./closing.ts";
+import { backstopPages, Checkpoints, PAGE_BYTES } from "./sqlite-checkpoints.ts";
+import { Connection, sqliteCode } from "./sqlite-connection.ts";
 import { openCopy } from "./sqlite-copy.ts";
 import { type DataFiles, emptyCopies, lockDataDir, measureUsage, prepareDataDir, type Usage } from "./sqlite-files.ts";
 import { loadState, loadWriterState } from "./sqlite-load.ts";
@@ -22,7 +23,7 @@ import { prepareSchema } from "./sqlite-schema.ts";
 import { Writer, type WriterState } from "./sqlite-writer.ts";
 import type { Commit, ConflictRange, KeyRange, RowKey, Store, StoreCopy, StoreState } from "./store.ts";
 import { DiskFullError } from "./store.ts";
-import { storeClosed, unknownState } from "./store-errors.ts";
+import { damagedFile, storeClosed, unknownState, unreadable } from "./store-errors.ts";
 import { Turns } from "./turns.ts";
 
 // With the writer and the checkpointer these fill libuv's four threads.
@@ -53,9 +54,10 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
     // Before anything reads the file: a tool that looks into it may hold a lock for a moment.
     await writer.exec("PRAGMA busy_timeout = 5000");
     await prepareSchema(writer, files.data);
+    const backstop = backstopPages((await measureUsage(files)).totalBytes);
     // Statement journals in memory (there is one for each upsert: 10 % of its time as a file).
     await writer.exec(`PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -${WRITER_CACHE_KIB};
-      PRAGMA wal_autocheckpoint = ${BACKSTOP_PAGES}; PRAGMA journal_size_limit = ${BACKSTOP_PAGES * 4096}`);
+      PRAGMA wal_autocheckpoint = ${backstop}; PRAGMA journal_size_limit = ${backstop * PAGE_BYTES}`);
     const checkpointer = keep(await Connection.open(files.data, "write"));
     const readers: Connection[] = [];
     for (let n = 0; n < READERS; n++) {
@@ -64,9 +66,13 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
       readers.push(reader);
     }
     const state = await loadWriterState(writer);
-    return new SqliteStore(files, { lock, writer, checkpointer, readers }, state, options.nowMs);
+    const { nowMs } = options;
+    return new SqliteStore(files, { lock, writer, checkpointer, readers }, { state, backstop, nowMs });
   } catch (error) {
-    for (const connection of opened.reverse()) await connection.close();
+    await closeAll(
+      opened.reverse().map((connection) => () => connection.close()),
+      [error],
+    );
     throw error;
   }
 }
@@ -76,6 +82,12 @@ interface Connections {
   readonly writer: Connection;
   readonly checkpointer: Connection;
   readonly readers: readonly Connection[];
+}
+
+interface Opened {
+  readonly state: WriterState;
+  readonly backstop: number;
+  readonly nowMs: () => number;
 }
 
 class SqliteStore implements Store {
@@ -94,22 +106,49 @@ class SqliteStore implements Store {
   #committing = false;
   /** Why the state of the file is unknown. */
   #failure: unknown;
+  /** Why the file can't be read: more than `#failure`, after which what was durable is still there. */
+  #damage: Error | undefined;
+  readonly failed: Promise<Error>;
+  #tellFailure: (error: Error) => void = () => {};
   #closing: Promise<void> | undefined;
 
-  constructor(files: DataFiles, connections: Connections, state: WriterState, nowMs: () => number) {
+  constructor(files: DataFiles, connections: Connections, { state, backstop, nowMs }: Opened) {
     this.#nowMs = nowMs;
     this.#files = files;
     this.#connections = connections;
     this.#state = state;
     this.#writer = new Writer(connections.writer, state);
     this.#readers = new Readers(connections.readers);
-    this.#checkpoints = new Checkpoints(connections.checkpointer, (error) => {
-      this.#failure ??= error;
+    this.#checkpoints = new Checkpoints(connections.checkpointer, backstop, (error) => this.#fail(error));
+    this.failed = new Promise((resolve) => {
+      this.#tellFailure = resolve;
     });
   }
 
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#tellFailure(this.#damage ?? unknownState(error));
+  }
+
+  async #read<T>(read: () => Promise<T>): Promise<T> {
+    if (this.#damage) throw this.#damage;
+    try {
+      return await read();
+    } catch (error) {
+      const failure = failureOf(error);
+      if (!failure) throw error;
+      this.#damage ??= failure;
+      this.#fail(error);
+      throw this.#damage;
+    }
+  }
+
+  #readOn<T>(read: (connection: Connection) => Promise<T>): Promise<T> {
+    return this.#read(() => this.#readers.run(read));
+  }
+
   load(): Promise<StoreState> {
-    return this.#readers.run((connection) => loadState(connection, this.#state));
+    return this.#readOn((connection) => loadState(connection, this.#state));
   }
 
   async commit(commit: Commit): Promise<void> {
@@ -133,43 +172,43 @@ class SqliteStore implements Store {
   // After a failed fsync the kernel may hold lost pages for clean: neither a retry nor a read proves anything.
   #throwIfFailed(): void {
     if (this.#failure === undefined) return;
-    throw unknownState(this.#failure);
+    throw this.#damage ?? unknownState(this.#failure);
   }
 
   readRows(keys: readonly RowKey[]) {
-    return this.#readers.readRows(keys);
+    return this.#read(() => this.#readers.readRows(keys));
   }
 
   scanKeys(range: KeyRange) {
-    return this.#readers.run((connection) => scanKeys(connection, range));
+    return this.#readOn((connection) => scanKeys(connection, range));
   }
 
   scanSlots(from: number, to: number) {
-    return this.#readers.run((connection) => scanSlots(connection, from, to));
+    return this.#readOn((connection) => scanSlots(connection, from, to));
   }
 
   buckets() {
-    return this.#readers.run((connection) => connection.all<{ bucket: string; rows: number }>(READ_SQL.buckets));
+    return this.#readOn((connection) => connection.all<{ bucket: string; rows: number }>(READ_SQL.buckets));
   }
 
   scanConflicts(range: ConflictRange) {
-    return this.#readers.run((connection) => scanConflicts(connection, range));
+    return this.#readOn((connection) => scanConflicts(connection, range));
   }
 
   async countConflicts(): Promise<number> {
-    const { n } = await this.#readers.run((connection) => connection.one<{ n: number }>(READ_SQL.countConflicts));
+    const { n } = await this.#readOn((connection) => connection.one<{ n: number }>(READ_SQL.countConflicts));
     return n;
   }
 
   readLog(afterPos: number, limit: number, maxBytes: number) {
-    return this.#readers.run((connection) => readLog(connection, this.#state.actorNames, afterPos, limit, maxBytes));
+    return this.#readOn((connection) => readLog(connection, this.#state.actorNames, afterPos, limit, maxBytes));
   }
 
   async readLogOf(partition: number, actor: ActorId, fromSeq: number, limit: number, maxBytes: number) {
     const actorNumber = this.#state.actorNumbers.get(actor);
     if (actorNumber === undefined) return [];
     const of = { partition, actorNumber, fromSeq };
-    return this.#readers.run((connection) => readLogOf(connection, this.#state.actorNames, of, limit, maxBytes));
+    return this.#readOn((connection) => readLogOf(connection, this.#state.actorNames, of, limit, maxBytes));
   }
 
   async logSize() {
@@ -179,18 +218,18 @@ class SqliteStore implements Store {
   }
 
   readDeletion(key: RowKey) {
-    return this.#readers.run((connection) => readDeletion(connection, key));
+    return this.#readOn((connection) => readDeletion(connection, key));
   }
 
   readJournal(filter: { key?: RowKey; beforeSeq?: number; limit: number }) {
-    return this.#readers.run((connection) => readJournal(connection, filter));
+    return this.#readOn((connection) => readJournal(connection, filter));
   }
 
   async openCopy(from: number, to: number): Promise<StoreCopy> {
     if (this.#closing) throw storeClosed();
     this.#copiesMade += 1;
     const file = join(this.#files.copies, `${this.#copiesMade}.db`);
-    const opening = openCopy(this.#files.data, file, { from, to }, this.#turns);
+    const opening = this.#read(() => openCopy(this.#files.data, file, { from, to }, this.#turns));
     this.#copies.add(opening);
     try {
       const copy = await opening;
@@ -221,12 +260,23 @@ class SqliteStore implements Store {
 
   async #close(): Promise<void> {
     await this.#turns.run(async () => undefined);
-    for (const opened of await Promise.allSettled(this.#copies))
-      if (opened.status === "fulfilled") await opened.value.close();
-    await this.#readers.close();
-    await this.#checkpoints.close();
-    await this.#connections.writer.close();
-    // Last: until here nobody else may write.
-    await this.#connections.lock.close();
+    const copies = await Promise.allSettled(this.#copies);
+    await closeAll([
+      ...copies.map((opened) => async () => {
+        if (opened.status === "fulfilled") await opened.value.close();
+      }),
+      () => this.#readers.close(),
+      () => this.#checkpoints.close(),
+      () => this.#connections.writer.close(),
+      // Last: until here nobody else may write.
+      () => this.#connections.lock.close(),
+    ]);
   }
+}
+
+/** What a failed read says about the whole file; undefined when nothing. */
+function failureOf(error: unknown): Error | undefined {
+  const code = sqliteCode(error);
+  if (code === "SQLITE_CORRUPT" || code === "SQLITE_NOTADB") return damagedFile(error);
+  return code === "SQLITE_IOERR" ? unreadable(error) : undefined;
 }

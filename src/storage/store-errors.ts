@@ -18,13 +18,36 @@ export function storeClosed(): InputError {
   return new InputError("store-closed", "the store is closed: this node is shutting down");
 }
 
+/** The store has stopped, for a reason that its message gives: the process must stop, too (I13). */
+export class StoreFailedError extends InternalError {
+  override name = "StoreFailedError";
+}
+
+/** After a read that the file's structure does not allow: what else is wrong with it is unknown, and a write would spread it. */
+export function damagedFile(cause: unknown): StoreFailedError {
+  return new StoreFailedError(`a read failed: ${reasonOf(cause)}`, { cause });
+}
+
 /** After a commit that failed, for whatever reason: the kernel may hold for clean what never reached the disk. */
-export function unknownState(cause: unknown): InternalError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+export function unknownState(cause: unknown): StoreFailedError {
+  return unknownAfter("commit", cause);
+}
+
+/** After the disk did not give the bytes that it was asked for. */
+export function unreadable(cause: unknown): StoreFailedError {
+  return unknownAfter("read", cause);
+}
+
+function unknownAfter(what: string, cause: unknown): StoreFailedError {
+  const reason = reasonOf(cause);
   const meaning = reason.startsWith("SQLITE_IOERR") ? ": a read, write or fsync of its files failed" : "";
-  return new InternalError(
-    `the store is in an unknown state after a failed commit (${reason}${meaning}), so this node stops. ` +
+  return new StoreFailedError(
+    `the store is in an unknown state after a failed ${what} (${reason}${meaning}), so this node stops. ` +
       "Check its disk, then start it again; if that fails, empty its data directory first: its peers give the data back",
     { cause },
   );
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }

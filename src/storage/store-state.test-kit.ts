@@ -45,6 +45,7 @@ const EMPTY_STATE = {
   floors: [],
   acks: [],
   sums: [],
+  lostSums: [],
   damaged: [],
   awaiting: [],
   lastPos: 0,
@@ -117,6 +118,20 @@ function loadClaims(subject: StoreSubject): void {
         expect(await loaded(store)).toEqual(state);
       },
       async (store) => expect(await loaded(store)).toEqual(state),
+    );
+  });
+
+  it("names a partition whose saved sums are damaged, until they are saved again", () => {
+    const sums = [5, 6].map((partition) => ({ partition, pos: 1, body: bytesOf(`sums of ${partition}`) }));
+    return withReopened(
+      subject,
+      (store) => store.commit(commitOf({ log: [recordOf(1)], sums })),
+      async (store) => {
+        expect(await loaded(store)).toEqual({ ...EMPTY_STATE, lastPos: 1, sums: sums.slice(1), lostSums: [5] });
+        await store.commit(commitOf({ sums: sums.slice(0, 1) }));
+        expect(await loaded(store)).toEqual({ ...EMPTY_STATE, lastPos: 1, sums });
+      },
+      (dataDir) => subject.damageSums(dataDir, 5),
     );
   });
 

@@ -11,6 +11,8 @@ export interface StoreSubject {
   damageRow(dataDir: string, bucket: string, key: string, how: "flip" | "remove"): Promise<void>;
   /** Changes a byte of a log record, while nobody has the store open. */
   damageLog(dataDir: string, pos: number): Promise<void>;
+  /** Changes a byte of a partition's saved sums, while nobody has the store open. */
+  damageSums(dataDir: string, partition: number): Promise<void>;
 }
 
 /** Runs with a store on a directory of its own, and closes it. */

@@ -1,5 +1,7 @@
 import type { ActorId, NodeId } from "../kernel/ids.ts";
 
+export { DamagedError, StoreFailedError } from "./store-errors.ts";
+
 /** What a node keeps on disk, as tables of opaque bodies (what is in them: crdt/). One writer commits, one transaction
  *  at a time; reads see the last commit. Any implementation must pass `store.test-kit.ts`. */
 export interface Store {
@@ -37,6 +39,10 @@ export interface Store {
   /** A consistent copy of the rows in slots [from, to) as of the last commit before this call; later commits don't
    *  show in it. Rejects with "damaged" in the message when a row's checksum is bad. */
   openCopy(from: number, to: number): Promise<StoreCopy>;
+
+  /** Resolves when something else than a commit finds that the file can't be trusted (a read that its structure does not
+   *  allow, a checkpoint): the process must stop, as after a failed commit. Later commits and reads are refused. */
+  readonly failed: Promise<Error>;
 
   /** Bytes used by the data, and free on its disk (Infinity when unknown). */
   usage(): Promise<{ dataBytes: number; freeBytes: number; totalBytes: number }>;
@@ -149,6 +155,8 @@ export interface StoreState {
   readonly floors: readonly VectorEntry[];
   readonly acks: readonly { readonly peer: NodeId; readonly partition: number; readonly vector: Uint8Array }[];
   readonly sums: readonly { readonly partition: number; readonly pos: number; readonly body: Uint8Array }[];
+  /** Partitions whose saved sums don't hold their checksum: derived state, which a start works out anew. */
+  readonly lostSums: readonly number[];
   readonly damaged: readonly { readonly partition: number; readonly leaf: number; readonly vector: Uint8Array }[];
   readonly awaiting: readonly LogRecord[];
   /** The highest log position and journal seq ever used, 0 at first (also when those records were cut since). */

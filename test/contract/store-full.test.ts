@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { makeActorId, parseNodeId } from "../../src/kernel/ids.ts";
 import { openSqliteStore } from "../../src/storage/sqlite.ts";
+import { backstopPages, PAGE_BYTES } from "../../src/storage/sqlite-checkpoints.ts";
 import type { Store } from "../../src/storage/store.ts";
 import { commitOf, DiskFullError } from "../../src/storage/store.ts";
 import { recordOf, rowOf } from "../../src/storage/store-subject.test-kit.ts";
@@ -12,10 +13,9 @@ import { recordOf, rowOf } from "../../src/storage/store-subject.test-kit.ts";
 const isRoot = process.getuid?.() === 0;
 const mounted: string[] = [];
 
-/** A disk of 8 MiB. */
-function smallDisk(): string {
+function smallDisk(mib = 8): string {
   const dir = mkdtempSync(join(tmpdir(), "starling-full-"));
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=8m", "starling-test", dir]);
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${mib}m`, "starling-test", dir]);
   mounted.push(dir);
   return dir;
 }
@@ -42,6 +42,34 @@ async function fillUp(store: Store): Promise<number> {
   }
   throw new Error("8 MiB took 200 MB");
 }
+
+describe("the bound of the WAL", () => {
+  it.each([
+    ["64 MiB where the disk is large", 2 ** 40, 64],
+    ["64 MiB from half a GiB on", 2 ** 29, 64],
+    ["an eighth of a smaller one", 2 ** 26, 8],
+    ["a MiB at least", 2 ** 20, 1],
+    ["64 MiB where its size is unknown", Number.POSITIVE_INFINITY, 64],
+  ])("is %s", (_, diskBytes, mib) => {
+    expect(backstopPages(diskBytes) * PAGE_BYTES).toBe(mib * 2 ** 20);
+  });
+});
+
+describe.skipIf(!isRoot)("a SQLite store on a small disk (skipped without root, for a tmpfs)", () => {
+  it("takes an eighth of it for its WAL at most, give or take a commit", async () => {
+    const dir = smallDisk(64);
+    const store = await open(dir);
+    let walBytesMax = 0;
+    // The same rows again and again: three times what the disk has room for, were it all to stay in the WAL.
+    for (let n = 0; n < 200; n++) {
+      const rows = Array.from({ length: 50 }, (_, i) => rowOf("b", `k${i}`, `${n % 10}`.repeat(20_000)));
+      await store.commit(commitOf({ rows }));
+      walBytesMax = Math.max(walBytesMax, statSync(join(dir, "data", "data.db-wal")).size);
+    }
+    expect(walBytesMax).toBeLessThan(11 * 2 ** 20);
+    await store.close();
+  });
+});
 
 describe.skipIf(!isRoot)("a SQLite store on a full disk (skipped without root, for a tmpfs)", () => {
   it("refuses a commit whole, and goes on when there is room", async () => {

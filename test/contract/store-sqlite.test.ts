@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open as openFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -6,6 +6,7 @@ import { openSqliteStore } from "../../src/storage/sqlite.ts";
 import { Connection } from "../../src/storage/sqlite-connection.ts";
 import { READ_SQL } from "../../src/storage/sqlite-reads.ts";
 import { commitOf, type Store } from "../../src/storage/store.ts";
+import { StoreFailedError } from "../../src/storage/store-errors.ts";
 import { bytesOf, EU, recordOf, rowOf } from "../../src/storage/store-subject.test-kit.ts";
 
 const made: string[] = [];
@@ -156,7 +157,6 @@ describe("damage in a SQLite file", () => {
     "UPDATE vectors SET seq = 7",
     "UPDATE floors SET partition = 1",
     "UPDATE acks SET sealed = CAST(sealed || x'00' AS BLOB)",
-    "UPDATE sums SET pos = 2",
     "UPDATE damaged SET leaf = 2",
     "UPDATE settings SET name = x'00'",
     "UPDATE counters SET value = value - 1",
@@ -171,6 +171,14 @@ describe("damage in a SQLite file", () => {
       await store.load().finally(() => store.close());
     };
     await expect(start()).rejects.toThrow("damaged");
+  });
+
+  it.each(["pos = 2", "sealed = x''", "partition = 1"])("makes saved sums count as lost: %s", async (change) => {
+    const dataDir = await filledDir();
+    await rawSql(dataDir, `UPDATE sums SET ${change}`);
+    const store = await open(dataDir);
+    expect(await store.load()).toMatchObject({ sums: [], lostSums: [change === "partition = 1" ? 1 : 0] });
+    await store.close();
   });
 
   it("is noticed in each field of a log record", async () => {
@@ -189,6 +197,47 @@ describe("damage in a SQLite file", () => {
     const store = await open(dataDir);
     await expect(store.readDeletion({ bucket: "b", key: "d" })).rejects.toThrow("damaged");
     await expect(store.readJournal({ limit: 9 })).rejects.toThrow("journal record 1 is damaged");
+    await store.close();
+  });
+});
+
+/** Overwrites the root page of a table or an index. */
+async function breakTree(dataDir: string, name: string): Promise<void> {
+  const file = join(dataDir, "data.db");
+  const raw = await Connection.open(file, "read");
+  const { rootpage } = await raw.one<{ rootpage: number }>("SELECT rootpage FROM sqlite_schema WHERE name = ?1", name);
+  await raw.close();
+  const data = await openFile(file, "r+");
+  await data.write(Buffer.alloc(4096, 0xff), 0, 4096, (rootpage - 1) * 4096);
+  await data.close();
+}
+
+describe("a SQLite file whose structure is broken", () => {
+  const reads: [string, string, (store: Store) => Promise<unknown>][] = [
+    ["reads a key", "rows_by_key", (store) => store.readRows([{ bucket: "b", key: "a" }])],
+    ["lists a bucket", "rows_by_key", (store) => store.scanKeys({ bucket: "b", prefix: "", limit: 1, maxBytes: 1 })],
+    ["scans a leaf", "rows_by_slot", (store) => store.scanSlots(0, 9)],
+    ["copies", "rows_by_slot", (store) => store.openCopy(0, 9)],
+    ["reads the journal", "journal_by_key", (store) => store.readJournal({ key: { bucket: "b", key: "a" }, limit: 1 })],
+  ];
+  it.each(reads)("stops the store that %s: nothing is read or written any more", async (_, tree, read) => {
+    const dataDir = await filledDir();
+    await breakTree(dataDir, tree);
+    const store = await open(dataDir);
+    await store.load();
+    await expect(read(store)).rejects.toBeInstanceOf(StoreFailedError);
+    expect((await store.failed).message).toMatch(/a read failed: SQLITE_CORRUPT/);
+    await expect(store.commit(commitOf({ settings: [{ name: "n", value: "v" }] }))).rejects.toThrow("SQLITE_CORRUPT");
+    await expect(store.buckets()).rejects.toThrow("SQLITE_CORRUPT");
+    await store.close();
+  });
+
+  it("does not stop a store that reads other parts of it", async () => {
+    const dataDir = await filledDir();
+    await breakTree(dataDir, "rows_by_key");
+    const store = await open(dataDir);
+    expect(await store.scanSlots(0, 9)).toHaveLength(3);
+    await store.commit(commitOf({ settings: [{ name: "n", value: "v" }] }));
     await store.close();
   });
 });

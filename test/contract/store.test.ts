@@ -2,7 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { damageLog, damageRow, type MemoryStore, openMemoryStore, type StoreImage } from "../../src/storage/memory.ts";
+import {
+  damageLog,
+  damageRow,
+  damageSums,
+  type MemoryStore,
+  openMemoryStore,
+  type StoreImage,
+} from "../../src/storage/memory.ts";
 import { openSqliteStore } from "../../src/storage/sqlite.ts";
 import { Connection } from "../../src/storage/sqlite-connection.ts";
 import { describeStore } from "../../src/storage/store.test-kit.ts";
@@ -41,6 +48,10 @@ describeStore("SQLite", {
     withRawSql(dataDir, (connection) =>
       connection.run(`UPDATE log SET sealed = CAST(${FLIP_LAST} AS BLOB) WHERE pos = ?1`, pos),
     ),
+  damageSums: (dataDir, partition) =>
+    withRawSql(dataDir, (connection) =>
+      connection.run(`UPDATE sums SET sealed = CAST(${FLIP_LAST} AS BLOB) WHERE partition = ?1`, partition),
+    ),
 });
 
 const images = new Map<string, StoreImage>();
@@ -68,4 +79,5 @@ describeStore("memory", {
   },
   damageRow: (dataDir, bucket, key, how) => changeImage(dataDir, (image) => damageRow(image, bucket, key, how)),
   damageLog: (dataDir, pos) => changeImage(dataDir, (image) => damageLog(image, pos)),
+  damageSums: (dataDir, partition) => changeImage(dataDir, (image) => damageSums(image, partition)),
 });

@@ -53,6 +53,7 @@ const INSIDE: readonly Kind[] = [
 const OUTSIDE = new Map<number, Kind>([
   [FRAME.hello, { schema: frames.helloBody, body: hello }],
   [FRAME.welcome, { schema: frames.welcomeBody, body: { node: "n", region: "eu", protocol: 1, vectors: [bytes] } }],
+  [FRAME.pong, { schema: frames.pongBody, body: { wallMs: 1_900_000_000_000 } }],
   [FRAME.refuse, { schema: frames.refuseBody, body: { reason: "no" } }],
   [FRAME.request, { schema: frames.requestBody, body: { id: 0, op: "entries", body: null } }],
   [FRAME.response, { schema: frames.responseBody, body: { id: 0, error: "no", body: null } }],
@@ -63,7 +64,12 @@ function good(): { type: number; body: unknown }[] {
     { type: FRAME.request, body: { id, op: "entries", body } },
     { type: FRAME.response, body: { id, body } },
   ]);
-  return [...[...OUTSIDE].map(([type, { body }]) => ({ type, body })), { type: FRAME.ping, body: null }, ...inside];
+  return [
+    ...[...OUTSIDE].map(([type, { body }]) => ({ type, body })),
+    { type: FRAME.ping, body: null },
+    { type: FRAME.pong, body: null },
+    ...inside,
+  ];
 }
 
 const GOOD = good().map(({ type, body }) => ({ type, tree: treeOf(body) }));

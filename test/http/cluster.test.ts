@@ -47,6 +47,29 @@ describe("the cluster as one node sees it", () => {
     });
   });
 
+  test("a clock that is off shows in status, health and metrics, and costs no readiness", async () => {
+    const node = makeNode();
+    expect((await node.json("GET", "/cluster/status")).clock).toEqual(node.replica.clock);
+    node.replica.clock = { suspect: true, clocks: 3, offsetMs: 3_600_004, uncertaintyMs: 20 };
+    const health = await node.json("GET", "/cluster/health");
+    expect(health.state).toBe("degraded");
+    expect(health.checks.filter(({ ok }: Json) => !ok)).toEqual([
+      {
+        name: "clock",
+        ok: false,
+        detail: "3600004 ± 20 ms ahead of the median of 3: what is written here is marked clock-suspect",
+      },
+    ]);
+    expect((await node.call("GET", "/readyz")).status).toBe(200);
+    const metrics = async (): Promise<string> => (await node.call("GET", "/metrics")).text();
+    expect(await metrics()).toMatch(/^starling_clock_offset_ms 3600004$/m);
+    expect(await metrics()).toMatch(/^starling_clock_suspect 1$/m);
+    node.replica.clock = { suspect: false, clocks: 2, offsetMs: null, uncertaintyMs: null };
+    expect(await metrics()).not.toMatch(/^starling_clock_offset_ms/m);
+    expect(await metrics()).toMatch(/^starling_clock_known 2$/m);
+    expect((await node.call("GET", "/cluster/health")).status).toBe(200);
+  });
+
   test("health is 200 while all checks hold and 503 when one doesn't; readiness follows the storage", async () => {
     const node = makeNode();
     expect((await node.call("GET", "/cluster/health")).status).toBe(200);

@@ -25,6 +25,7 @@ import { compareBytes, equalBytes, toHex, utf8 } from "../../src/kernel/bytes.ts
 import { makeActorId, type NodeId, nodeOfActor, type Region } from "../../src/kernel/ids.ts";
 import { checkGrowth, checkRequest, checkRowSize } from "../../src/replication/admission.ts";
 import type {
+  ClockStatus,
   Deletion,
   PartitionSeen,
   ReadResult,
@@ -66,6 +67,7 @@ export class MemoryReplica implements ReplicaApi {
   /** What the next writes fail with. */
   refusal: Unavailable | Error | null = null;
   failed: string | undefined;
+  clock: ClockStatus = { suspect: false, clocks: 3, offsetMs: 4, uncertaintyMs: 20 };
   /** The most rows of one writeAll. */
   largestBatch = 0;
   /** Calls of writeAll. */
@@ -328,6 +330,7 @@ export class MemoryReplica implements ReplicaApi {
       queueDepth: 0,
       earlyEntries: 0,
       disk: { level: "ample", freeBytes: null },
+      clock: this.clock,
     };
   }
 

@@ -20,8 +20,8 @@ const session = inFile("gossip/antientropy/session.ts");
 
 const ofTheWritePath: readonly Mutant[] = [
   pipeline("answers-before-commit", BY_SIM, [
-    "      await this.commit(batch, this.#actor.toSave());\n      for (const answer of answers) answer();",
-    "      for (const answer of answers) answer();\n      await this.commit(batch, this.#actor.toSave());",
+    "      await this.commit(batch, this.#actor.toSave());\n      this.#answer(answers);",
+    "      this.#answer(answers);\n      await this.commit(batch, this.#actor.toSave());",
   ]),
   pipeline("shows-before-durable", BY_SIM, [
     "    this.rows.begin(changed);\n",

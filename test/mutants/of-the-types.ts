@@ -28,7 +28,7 @@ export const ofTheKernel: readonly Mutant[] = [
     "if (this.seq(actor) < seq) this.#seqs.set(actor, seq);",
     "this.#seqs.set(actor, seq);",
   ]),
-  vectors("copy-shares", BY_KERNEL, ["return new VersionVector(this.#seqs);", "return this;"]),
+  vectors("copy-shares", BY_KERNEL, ["    const copy = new VersionVector();", "    const copy: VersionVector = this;"]),
   vectors("vector-falls", BY_KERNEL, ['    assert(seq > this.seq(actor), "a version vector never falls");\n', ""]),
   vectors("vector-unsorted-accepted", BY_KERNEL, ["compareText(before, actor) >= 0 || seq === 0", "seq === 0"]),
   vectors("vector-zero-accepted", BY_KERNEL, [

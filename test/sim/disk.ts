@@ -99,6 +99,8 @@ class SimStore implements Store {
   #pending: { readonly commit: Commit; written: boolean } | undefined;
   #onIdle: (() => void) | undefined;
   #broken = false;
+  /** Never: this disk garbles rows and records, not what holds them together. */
+  readonly failed = new Promise<Error>(() => {});
 
   constructor(life: Life, inner: MemoryStore, disk: SimDisk, release: () => void) {
     this.#life = life;

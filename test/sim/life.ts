@@ -148,7 +148,8 @@ export class NodeClock implements Clock {
 
   constructor(scheduler: Scheduler, bootMs: number, offsetMs: number, driftPpm: number) {
     this.#scheduler = scheduler;
-    this.#offsetMs = offsetMs;
+    // Monotonic time counts from a boot of its own; wall time doesn't know when that was.
+    this.#offsetMs = offsetMs - bootMs;
     this.#since = [scheduler.nowMs, bootMs];
     this.setDrift(driftPpm);
   }

@@ -30,6 +30,13 @@ describe("clocks", () => {
     });
   });
 
+  test("tell the same time at machines that booted at different times", () => {
+    const kernel = new SimKernel({ seed: 1 });
+    const [a, b] = [kernel.makeWorld({ name: "a", region: "eu" }), kernel.makeWorld({ name: "b", region: "eu" })];
+    expect(a.clock.monotonicMs()).not.toBe(b.clock.monotonicMs());
+    expect(a.clock.wallMs()).toBe(b.clock.wallMs());
+  });
+
   test("a node that wakes from a stall sees late timers, then the packets that its buffer kept", async () => {
     const kernel = new SimKernel({ seed: 1 });
     const [a, b] = [kernel.makeWorld({ name: "a", region: "eu" }), kernel.makeWorld({ name: "b", region: "eu" })];

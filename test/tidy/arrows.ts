@@ -65,6 +65,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/config",
     "src/conflicts",
     "src/storage/store.ts",
+    "src/storage/closing.ts",
     "src/replication",
     "src/observability",
     "src/http",

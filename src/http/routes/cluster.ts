@@ -26,6 +26,7 @@ function checksOf(api: Api, status: ReplicaStatus): Check[] {
     checkOf("storage", status.failed === undefined, status.failed ?? "writing"),
     checkOf("ready", status.ready, status.readyWarning ?? (status.ready ? "caught up" : "catching up with its peers")),
     checkOf("disk", status.disk.level === "ample", DISK[status.disk.level]),
+    checkOf("clock", !status.clock.suspect, clockDetail(status.clock)),
     checkOf("members", away.length === 0, away.length === 0 ? "all owners alive" : `not alive: ${away.join(", ")}`),
     checkOf("links", unlinked.length === 0, unlinked.length === 0 ? "all up" : `not up: ${unlinked.join(", ")}`),
     checkOf(
@@ -34,6 +35,12 @@ function checksOf(api: Api, status: ReplicaStatus): Check[] {
       damaged === 0 ? "no damaged leaf" : `${damaged} damaged leaves: POST /cluster/repair`,
     ),
   ];
+}
+
+function clockDetail({ suspect, clocks, offsetMs, uncertaintyMs }: ReplicaStatus["clock"]): string {
+  if (offsetMs === null) return `nothing to compare with: ${clocks} known, of the three that it takes`;
+  const where = `${Math.abs(offsetMs)} ± ${uncertaintyMs} ms ${offsetMs < 0 ? "behind" : "ahead of"} the median of ${clocks}`;
+  return suspect ? `${where}: what is written here is marked clock-suspect` : where;
 }
 
 const DISK: Readonly<Record<ReplicaStatus["disk"]["level"], string>> = {
@@ -88,6 +95,7 @@ export function clusterStatus(api: Api, call: Call): Response {
     records: status.records,
     digest: status.digest,
     converged: isConverged(api, status),
+    clock: { ...status.clock },
     checks: checks.map((check) => ({ ...check })),
   });
 }

@@ -116,6 +116,8 @@ export const welcomeBody = z.object({
   protocol: count,
   vectors: z.array(bytes).max(MAX_PARTITIONS),
 });
+/** Null from nodes that don't tell their time yet. */
+export const pongBody = z.object({ wallMs: z.number().int() }).nullable();
 export const refuseBody = z.object({ reason: text });
 
 export const requestBody = z.object({ id: count, op: text, body: z.unknown() });

@@ -4,6 +4,7 @@ import type { NodeId } from "../../kernel/ids.ts";
 import type { LogRecord, Store } from "../../storage/store.ts";
 import type { Address, World } from "../../world/world.ts";
 import type { PeerSync } from "../api.ts";
+import type { ClockExchange } from "../clock-watch.ts";
 import type { LogTail } from "../log-tail.ts";
 import type { Partition } from "../partitions.ts";
 import type { Received } from "../pipeline.ts";
@@ -31,6 +32,8 @@ export interface PeerHost {
   /** The newest gossiped address, else the configured one. */
   addressOf(node: NodeId): Address | null;
   linkChanged(node: NodeId, state: PeerSync["link"], reason: string | undefined): void;
+  /** A peer told its time. */
+  clockHeard(node: NodeId, exchange: ClockExchange): void;
   /** Notes that a peer has all that this vector covers. */
   acknowledge(node: NodeId, partition: number, vector: VersionVector): void;
   /** Of this node's own entries. */

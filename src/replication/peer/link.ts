@@ -1,14 +1,26 @@
 import { InputError } from "../../kernel/assert.ts";
 import { concatBytes } from "../../kernel/bytes.ts";
 import type { Stream, Timer, World } from "../../world/world.ts";
+import type { ClockExchange, Instant } from "../clock-watch.ts";
 import type { Frame } from "./frames.ts";
-import { encodeFrame, FRAME, FrameReader, OPTIONAL_BIT, parseBody, requestBody, responseBody } from "./frames.ts";
+import {
+  encodeFrame,
+  FRAME,
+  FrameReader,
+  OPTIONAL_BIT,
+  parseBody,
+  pongBody,
+  requestBody,
+  responseBody,
+} from "./frames.ts";
 
 export interface LinkHandlers {
   /** The first frame, of the named types; returns false when it was not acceptable (the link is closed by then). */
   onFirst(link: Link, frame: Frame): boolean;
   /** Answers a request of the other side. A rejection is told to it as text, and is logged. */
   onRequest(op: string, body: unknown): Promise<unknown>;
+  /** The other side told its time. Who gives this asks for it at once, not only with the first heartbeat. */
+  onClock?(exchange: ClockExchange): void;
   onClose(reason: string): void;
 }
 
@@ -46,7 +58,10 @@ export class Link {
   #inboundBytes = 0;
   #lastHeardMs: number;
   #heartbeat: Timer;
-  #pingSentMs: number | null = null;
+  #pingsSent = 0;
+  #pongsHeard = 0;
+  /** Pongs come in the order of the pings: a late one must not be taken for the answer to a newer ping. */
+  #timedPing: { readonly number: number; readonly sent: Instant } | null = null;
   rttMs: number | null = null;
   sentBytes = 0;
   receivedBytes = 0;
@@ -140,15 +155,15 @@ export class Link {
   #onFrame(frame: Frame): void {
     if (this.#first) {
       this.#first = !this.#handlers.onFirst(this, frame);
+      if (!this.#first && this.#handlers.onClock) this.#ping();
       return;
     }
     switch (frame.type) {
       case FRAME.ping:
-        this.send(FRAME.pong, null);
+        this.send(FRAME.pong, { wallMs: Math.floor(this.#world.clock.wallMs()) });
         return;
       case FRAME.pong:
-        if (this.#pingSentMs !== null) this.rttMs = this.#world.clock.monotonicMs() - this.#pingSentMs;
-        this.#pingSentMs = null;
+        this.#onPong(frame.body);
         return;
       case FRAME.request:
         this.#onRequest(frame);
@@ -163,6 +178,29 @@ export class Link {
         if ((frame.type & OPTIONAL_BIT) === 0)
           throw new InputError("bad-frame", `unknown type of frame: ${frame.type}`);
     }
+  }
+
+  #ping(): void {
+    this.#pingsSent += 1;
+    this.#timedPing ??= { number: this.#pingsSent, sent: this.#now() };
+    this.send(FRAME.ping, null);
+  }
+
+  #onPong(body: unknown): void {
+    const pong = parseBody(pongBody, body);
+    if (this.#pongsHeard === this.#pingsSent) return; // nobody asked
+    this.#pongsHeard += 1;
+    const timed = this.#timedPing;
+    if (timed?.number !== this.#pongsHeard) return;
+    this.#timedPing = null;
+    const answered = this.#now();
+    this.rttMs = answered.monotonicMs - timed.sent.monotonicMs;
+    if (pong) this.#handlers.onClock?.({ asked: timed.sent, answered, peerWallMs: pong.wallMs });
+  }
+
+  #now(): Instant {
+    const { clock } = this.#world;
+    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
   }
 
   #onRequest(frame: Frame): void {
@@ -211,10 +249,7 @@ export class Link {
         this.close(`silent for ${SILENT_HEARTBEATS * everyMs} ms`);
         return;
       }
-      if (!this.#first) {
-        this.#pingSentMs = nowMs;
-        this.send(FRAME.ping, null);
-      }
+      if (!this.#first) this.#ping();
       this.#heartbeat = this.#scheduleHeartbeat();
     });
   }

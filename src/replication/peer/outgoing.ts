@@ -73,9 +73,16 @@ export class OutgoingPeer implements BulkSource {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#syncTimer?.cancel();
+    this.#closeBulk("this node is stopping");
     this.#delta?.close("this node is stopping");
-    this.#bulk?.then(
-      (link) => link.close("this node is stopping"),
+  }
+
+  /** Forgotten while open it would live on: its heartbeats are answered. */
+  #closeBulk(reason: string): void {
+    const opening = this.#bulk;
+    this.#bulk = null;
+    opening?.then(
+      (link) => link.close(reason),
       () => {},
     ); // it never came up: nothing to close
   }
@@ -134,6 +141,7 @@ export class OutgoingPeer implements BulkSource {
           return true;
         },
         onRequest: () => Promise.reject(new LinkError("requests travel on links of the one who asks")),
+        onClock: (exchange) => this.#host.clockHeard(this.node, exchange),
         onClose: (reason) => {
           timer.cancel();
           this.#sentBytes += link.sentBytes;
@@ -163,7 +171,7 @@ export class OutgoingPeer implements BulkSource {
 
   #down(reason: string, state: "down" | "refused"): void {
     this.#delta = null;
-    this.#bulk = null;
+    this.#closeBulk(reason);
     this.outbox.close();
     this.#syncTimer?.cancel();
     if (this.#stopped) return;

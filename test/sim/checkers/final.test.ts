@@ -220,6 +220,7 @@ describe("the observer rejects", () => {
     queueDepth: 0,
     earlyEntries: 0,
     disk: { level: "ample", freeBytes: null },
+    clock: { suspect: false, clocks: 1, offsetMs: null, uncertaintyMs: null },
     ...more,
   });
 

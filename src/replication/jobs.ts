@@ -1,0 +1,29 @@
+import type { Entry } from "../../crdt/index.ts";
+import type { WriteRequest } from "./api.ts";
+import type { Accepted, Received } from "./pipeline.ts";
+
+/** What the pipeline does, one after the other. */
+export type Job =
+  | { kind: "write"; requests: readonly WriteRequest[]; done: (results: (Accepted | Error)[]) => void }
+  | { kind: "entries"; entries: readonly Entry[]; done: (result: Received | Error) => void }
+  | { kind: "alone"; run: () => Promise<void>; failed: (error: Error) => void };
+
+/** What shares a transaction with others. */
+export type BatchJob = Exclude<Job, { kind: "alone" }>;
+
+// A batch this large commits in some ms at full speed; larger ones make each write wait longer, smaller ones pay the
+// fsync more often (architecture.md, Storage: ~200 keep commits at 4 ms; entries here are several rows' work).
+const BATCH_ITEMS = 400;
+
+/** Takes the next transaction's jobs off the queue: all up to one that runs alone, and the one that fills the batch. */
+export function takeBatch(queue: Job[]): BatchJob[] {
+  const jobs: BatchJob[] = [];
+  for (let items = 0; items < BATCH_ITEMS; ) {
+    const job = queue[0];
+    if (!job || job.kind === "alone") break;
+    queue.shift();
+    jobs.push(job);
+    items += job.kind === "write" ? job.requests.length : job.entries.length;
+  }
+  return jobs;
+}

@@ -1,0 +1,105 @@
+import type { Layout } from "../../crdt/index.ts";
+import { decodeRow, hashKey, leafOf, rowDigest, rowInventory, slotsOf } from "../../crdt/index.ts";
+import { equalBytes } from "../kernel/bytes.ts";
+import { type Commit, commitOf, DamagedError, DiskFullError, type StoreState } from "../storage/store.ts";
+import type { Partition } from "./partitions.ts";
+import { partitionsWithoutSums } from "./partitions.ts";
+import type { ReplicaOptions } from "./parts.ts";
+import { PartitionSums } from "./sums.ts";
+
+const LOG_RECORDS = 2_000;
+const LOG_BYTES = 4 * 2 ** 20;
+
+type Context = Pick<ReplicaOptions, "config" | "world" | "store"> & { readonly layout: Layout };
+
+/** Works out the sums that the disk lost, at a start, from the rows. Sums of rows alone would bless whatever rows the
+ *  same disk lost or kept too long, so they are believed only where the log says the same. Else the leaf counts as
+ *  damaged, with sums as they may be, until it is compared with a peer (data.md, Sound rows). A node that never had a
+ *  peer has nobody to ask, and nobody to whom a wrong row could spread: there the rows stand. */
+export async function restoreSums(
+  options: ReplicaOptions,
+  layout: Layout,
+  partitions: readonly Partition[],
+  saved: StoreState,
+): Promise<void> {
+  const context = { ...options, layout };
+  const lost = partitionsWithoutSums(saved);
+  for (const p of partitions) if (lost.has(p.id)) await restore(p, context, saved.lastPos);
+}
+
+async function restore(p: Partition, context: Context, lastPos: number): Promise<void> {
+  const { config, world, layout } = context;
+  const bad = await addRows(p, context);
+  const logged = await sumsOfLog(p, context);
+  const hasPeers = config.cluster.owners.some(({ id }) => id !== config.node.id);
+  const isDoubtful = (leaf: number): boolean => bad.has(leaf) || (logged ? !agree(p.sums, logged, leaf) : hasPeers);
+  const doubtful = [...Array(2 ** layout.leafBits).keys()].filter(isDoubtful);
+  for (const leaf of doubtful) p.damaged.set(leaf, p.state.vector.copy());
+  world.log.warn("storage.sums-lost", {
+    partition: p.id,
+    records: p.sums.records,
+    from: logged ? "rows and log" : "rows",
+    leavesToCompare: doubtful.length,
+  });
+  await save(p, context, doubtful, lastPos);
+}
+
+/** Fills the sums from the rows. Returns the leaves of those that are damaged. */
+async function addRows({ id, sums }: Partition, { config, world, store, layout }: Context): Promise<Set<number>> {
+  const { salt } = config.cluster;
+  const bad = new Set<number>();
+  const { from, to } = slotsOf(layout, id);
+  for (const { bucket, key, slot, body } of await store.scanSlots(from, to)) {
+    const leaf = leafOf(slot, layout);
+    if (body === null) {
+      bad.add(leaf);
+      continue;
+    }
+    const row = decodeRow(body);
+    const keyHash = hashKey(world.sha256, salt, bucket, key);
+    const digest = rowDigest(world.sha256, salt, keyHash, row);
+    sums.add(leaf, digest, rowInventory(world.sha256, salt, keyHash, row), Number(row.cells.size > 0));
+  }
+  return bad;
+}
+
+/** What the log adds up to; null where it does not hold everything that the vector covers. */
+async function sumsOfLog({ id, state }: Partition, { store, layout }: Context): Promise<PartitionSums | null> {
+  const sums = new PartitionSums(2 ** layout.leafBits);
+  for (const [actor, seq] of state.vector.entries())
+    for (let next = 1; next <= seq; ) {
+      const records = await store.readLogOf(id, actor, next, LOG_RECORDS, LOG_BYTES).catch((error: unknown) => {
+        // Its damage shows where it is needed: here the log is only a witness, and there is another.
+        if (error instanceof DamagedError) return [];
+        throw error;
+      });
+      if (records.length === 0) return null;
+      for (const { first, last, slot, digestDelta, inventoryDelta, recordDelta } of records) {
+        if (first !== next) return null;
+        sums.add(leafOf(slot, layout), digestDelta, inventoryDelta, recordDelta);
+        next = last + 1;
+      }
+    }
+  return sums;
+}
+
+function agree(a: PartitionSums, b: PartitionSums, leaf: number): boolean {
+  return (
+    equalBytes(a.digestOf(leaf), b.digestOf(leaf)) &&
+    equalBytes(a.inventoryOf(leaf), b.inventoryOf(leaf)) &&
+    a.recordCounts[leaf] === b.recordCounts[leaf]
+  );
+}
+
+/** Sums and marks in one transaction: without the marks the next start would believe the sums. */
+async function save(p: Partition, { store }: Context, leaves: readonly number[], lastPos: number): Promise<void> {
+  const vector = p.state.vector.encode();
+  const damaged: Commit["damaged"] = leaves.map((leaf) => ({ partition: p.id, leaf, vector }));
+  const sums = [{ partition: p.id, pos: lastPos, body: p.sums.encode() }];
+  try {
+    await store.commit(commitOf({ sums, damaged }));
+  } catch (error) {
+    // They are saved, or worked out, again.
+    if (!(error instanceof DiskFullError)) throw error;
+  }
+}
