@@ -90,8 +90,8 @@ function hasTwins(stamps: readonly Stamp[]): boolean {
   return stamps.some((stamp, i) => distinct.indexOf(stamp) !== i);
 }
 
-/** Throws InputError on anything but what `encodeRow` makes. */
-export function decodeRow(bytes: Uint8Array): Row {
+/** Throws InputError on anything but what `encodeRow` makes, and on more than `maxStubs` stubs. */
+export function decodeRow(bytes: Uint8Array, maxStubs?: number): Row {
   const input = new Reader(bytes);
   if (input.u8() !== VERSION) throw new InputError("bad-encoding", "unknown version of a row");
   const actors = readActors(input);
@@ -99,7 +99,7 @@ export function decodeRow(bytes: Uint8Array): Row {
   for (let left = input.count(5); left > 0; left--) stamps.push(readStamp(input));
   const row: OpenRow = { cells: new Map(), stubs: new Map() };
   readCells(input, actors, stamps, row);
-  for (const dot of readDots(input)) row.stubs.set(dotKey(dot), dot);
+  for (const dot of readDots(input, maxStubs)) row.stubs.set(dotKey(dot), dot);
   input.end();
   for (const key of row.stubs.keys())
     if (row.cells.has(key)) throw new InputError("bad-encoding", "a dot is both live and removed");

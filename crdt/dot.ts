@@ -72,7 +72,8 @@ function inOrder(dots: Dot[]): Dot[] {
 /** At most this many dots in one list: a row of 4 MiB holds fewer. */
 export const MAX_DOTS = 1_000_000;
 
-export function readDots(input: Reader): Dot[] {
+/** Runs name many dots in few bytes: what comes from a peer is read with a `maxDots` that its sender keeps. */
+export function readDots(input: Reader, maxDots: number = MAX_DOTS): Dot[] {
   const dots: Dot[] = [];
   let before = "";
   for (let actors = input.count(4); actors > 0; actors--) {
@@ -86,13 +87,7 @@ export function readDots(input: Reader): Dot[] {
       const first = above + input.uint();
       const length = input.uint();
       const touches = i > 0 && first === above;
-      if (
-        first < 1 ||
-        length < 1 ||
-        touches ||
-        dots.length + length > MAX_DOTS ||
-        !Number.isSafeInteger(first + length)
-      )
+      if (first < 1 || length < 1 || touches || dots.length + length > maxDots || !Number.isSafeInteger(first + length))
         throw new InputError("bad-encoding", "malformed run of dots");
       for (let seq = first; seq < first + length; seq++) dots.push({ actor, seq });
       above = first + length;

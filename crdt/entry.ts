@@ -1,4 +1,4 @@
-import { InputError } from "../src/kernel/assert.ts";
+import { assert, InputError } from "../src/kernel/assert.ts";
 import { Reader, Writer } from "../src/kernel/bytes.ts";
 import type { ActorId } from "../src/kernel/ids.ts";
 import { parseActorId } from "../src/kernel/ids.ts";
@@ -30,6 +30,9 @@ export interface Add {
 
 /** At most this many adds in one entry; more than any request may carry. */
 export const MAX_ADDS = 65_536;
+/** At most this many dots that one entry removes: a larger removal is several entries. More would let a few bytes of a
+ *  peer hold up the loop for longer (65,536 take some 0.1 s to read and apply). */
+export const MAX_REMOVES = 65_536;
 export const MAX_DEPTH = 16;
 
 export function lastSeq(entry: Entry): number {
@@ -48,6 +51,7 @@ export function addedCells(entry: Entry): Cell[] {
 const VERSION = 1;
 
 export function encodeEntry(entry: Entry): Uint8Array {
+  assert(entry.removes.length <= MAX_REMOVES, "a removal that is too large for one entry is written as several");
   const out = new Writer();
   out.u8(VERSION).text(entry.actor).uint(entry.first).text(entry.bucket).text(entry.key);
   writeStamp(out, entry.stamp);
@@ -75,7 +79,7 @@ export function decodeEntry(bytes: Uint8Array): Entry {
   if (first < 1 || count > MAX_ADDS || first + Math.max(1, count) > CLOSED)
     throw new InputError("bad-encoding", "an entry starts at 1 and adds at most 65,536 dots");
   for (let i = 0; i < count; i++) adds.push({ path: readPath(input), content: readContent(input) });
-  const removes = readDots(input);
+  const removes = readDots(input, MAX_REMOVES);
   input.end();
   if (removes.some((dot) => dot.actor === actor && dot.seq >= first))
     throw new InputError("bad-encoding", "an entry removes only dots of earlier entries");

@@ -22,7 +22,7 @@ export {
 export type { Dot, DotKey } from "./dot.ts";
 export { compareDots, dotKey, parseDotKey, readDots, writeDots } from "./dot.ts";
 export type { Add, Entry } from "./entry.ts";
-export { addedCells, decodeEntry, encodeEntry, lastSeq, MAX_ADDS, MAX_DEPTH } from "./entry.ts";
+export { addedCells, decodeEntry, encodeEntry, lastSeq, MAX_ADDS, MAX_DEPTH, MAX_REMOVES } from "./entry.ts";
 export { flag } from "./flag.ts";
 export type { Hlc, Stamp } from "./hlc.ts";
 export { compareHlc, HLC_ZERO, observeHlc, tickHlc } from "./hlc.ts";

@@ -32,6 +32,8 @@ export interface Verdict {
 
 /** More: a longer reordering is absorbed; fewer: less memory, more is asked for again. */
 export const MAX_EARLY = 1024;
+/** One that removes more doesn't wait but is asked for again: a few bytes can name 65,536 dots, and those take memory. */
+export const MAX_EARLY_REMOVES = 256;
 
 export function emptyPartition(): PartitionState {
   return { vector: new VersionVector(), floor: new VersionVector(), awaited: new Map(), early: [], closed: new Map() };
@@ -63,6 +65,7 @@ export function admitEntry(p: PartitionState, entry: Entry): "known" | "next" | 
 export function holdEarly(p: PartitionState, entry: Entry): boolean {
   if (p.early.some((held) => held.actor === entry.actor && held.first === entry.first)) return true;
   if (p.early.length >= MAX_EARLY) return false;
+  if (entry.removes.length > MAX_EARLY_REMOVES) return false;
   p.early.push(entry);
   return true;
 }

@@ -10,6 +10,7 @@ import {
   holdEarly,
   isEmptyRow,
   lastSeq,
+  MAX_REMOVES,
   observeHlc,
   openRow,
   planWrite,
@@ -135,8 +136,19 @@ export class Batch {
     const entry: Entry = { actor, first: state.vector.seq(actor) + 1, bucket, key, ...plan, stamp };
     this.#check(working, entry, request);
     this.hlc = stamp.hlc;
-    this.#apply(working, entry);
-    return entry;
+    return this.#applyInParts(working, entry);
+  }
+
+  /** An entry removes at most MAX_REMOVES dots: a larger removal is several entries of one transaction. Returns the last,
+   *  which adds what is added. */
+  #applyInParts(working: WorkingRow, entry: Entry): Entry {
+    let rest = entry;
+    while (rest.removes.length > MAX_REMOVES) {
+      this.#apply(working, { ...rest, adds: [], removes: rest.removes.slice(0, MAX_REMOVES) });
+      rest = { ...rest, first: rest.first + 1, removes: rest.removes.slice(MAX_REMOVES) };
+    }
+    this.#apply(working, rest);
+    return rest;
   }
 
   /** Refuses what would grow above the bounds: only where it comes near them, tried on a copy of all that changes. */

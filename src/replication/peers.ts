@@ -1,5 +1,5 @@
-import type { Entry, Layout } from "../../crdt/index.ts";
-import { addDigest, decodeEntry, readSum, VersionVector } from "../../crdt/index.ts";
+import type { Layout } from "../../crdt/index.ts";
+import { addDigest, readSum, VersionVector } from "../../crdt/index.ts";
 import { childSums, type LeafSums } from "../../gossip/antientropy/merkle.ts";
 import type { SyncHost, SyncMessage } from "../../gossip/antientropy/session.ts";
 import { answerSync, HASH_BYTES } from "../../gossip/antientropy/session.ts";
@@ -15,6 +15,7 @@ import type { CatchUp } from "./catch-up.ts";
 import type { ClockExchange } from "./clock-watch.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
+import { decodeInParts } from "./peer/entries.ts";
 import type { Hello } from "./peer/frames.ts";
 import type { BulkSource, PeerHost } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
@@ -39,9 +40,6 @@ export interface PeersOptions {
   readonly onClock: (node: NodeId, exchange: ClockExchange) => void;
   readonly startRepair: () => void;
 }
-
-/** What any node may admit as a key: far above every sensible limits.key. A merge refuses nothing smaller (I3). */
-const MAX_KEY_LENGTH = 65_536;
 
 /** All peers of this node: what it dials and what dials it, with the replica as their host. */
 export class Peers implements PeerHost {
@@ -159,17 +157,10 @@ export class Peers implements PeerHost {
     return entries;
   }
 
-  decodeEntries(bodies: readonly Uint8Array[]): Entry[] {
-    return bodies.map((body) => {
-      const entry = decodeEntry(body);
-      if (entry.bucket.length > 64 || entry.key.length > MAX_KEY_LENGTH || entry.bucket.includes("\0"))
-        throw new InputError("bad-entry", "an entry's bucket or key is out of bounds");
-      return entry;
-    });
-  }
-
-  receive(entries: readonly Entry[]): Promise<Received> {
-    return this.#o.pipeline.receive(entries);
+  async takeEntries(bodies: readonly Uint8Array[]): Promise<Received> {
+    const gaps: Received["gaps"][number][] = [];
+    for (const entries of decodeInParts(bodies)) gaps.push(...(await this.#o.pipeline.receive(entries)).gaps);
+    return { gaps };
   }
 
   isOwn(record: LogRecord): boolean {

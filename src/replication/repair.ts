@@ -32,6 +32,10 @@ import { rowId } from "./places.ts";
 const BULK_TIMEOUT_MS = 30_000;
 /** Leaves asked for in one request: a few rows each. */
 const LEAVES_PER_REQUEST = 64;
+/** A peer's reply may name so many stubs, which are dots removed before they came: a few bytes could name millions and hold
+ *  up the loop. A reply with more is refused; stubs go as their entries come, and it is asked for again. */
+const STUBS_AT_ONCE = 262_144;
+
 export interface RepairOptions extends BatchContext {
   readonly world: World;
   readonly store: Store;
@@ -128,10 +132,13 @@ export class Repair {
 
   decodeRows(rows: readonly WireRow[], partition: number): Map<string, { key: RowKey; row: Row }> {
     const decoded = new Map<string, { key: RowKey; row: Row }>();
+    let stubsLeft = STUBS_AT_ONCE;
     for (const { bucket, key, body } of rows) {
       const place = this.#o.pipeline.place({ bucket, key });
       if (place.partition !== partition) throw new InputError("bad-frame", "a row of another partition");
-      decoded.set(rowId(place), { key: { bucket, key }, row: decodeRow(body) });
+      const row = decodeRow(body, stubsLeft);
+      stubsLeft -= row.stubs.size;
+      decoded.set(rowId(place), { key: { bucket, key }, row });
     }
     return decoded;
   }

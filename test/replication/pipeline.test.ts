@@ -3,14 +3,10 @@ import type { Entry } from "../../crdt/index.ts";
 import { encodeRow } from "../../crdt/index.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import { makeActorId, parseNodeId } from "../../src/kernel/ids.ts";
-import { loadPartitions } from "../../src/replication/partitions.ts";
-import { makeParts } from "../../src/replication/parts.ts";
-import type { Pipeline } from "../../src/replication/pipeline.ts";
-import { LAYOUT } from "../../src/replication/replica.ts";
 import { CommittedRows } from "../../src/replication/rows.ts";
 import type { RowRead, Store } from "../../src/storage/store.ts";
-import { SimKernel } from "../sim/world.ts";
-import { configOf, valuesOf } from "./cluster.ts";
+import { valuesOf } from "./cluster.ts";
+import { withPipeline } from "./with-pipeline.ts";
 
 const US = makeActorId(parseNodeId("us"), 1, 1);
 
@@ -18,36 +14,6 @@ function entryOf(first: number, key: string): Entry {
   const slot = { kind: "register", contentType: "text/plain", bytes: utf8(`value ${first}`) } as const;
   const stamp = { hlc: { ms: 1, counter: first }, author: "a", suspect: false };
   return { actor: US, first, bucket: "b", key, adds: [{ path: [], content: slot }], removes: [], stamp };
-}
-
-async function withPipeline(run: (pipeline: Pipeline, failures: string[]) => Promise<void>): Promise<void> {
-  const kernel = new SimKernel({ seed: 1 });
-  await kernel.run(async () => {
-    const { world } = kernel.makeWorld({ name: "eu", region: "eu", host: "10.1.0.1" });
-    const store = await world.disk.openStore("/data");
-    const saved = await store.load();
-    const partitions = await loadPartitions(store, saved, LAYOUT);
-    const failures: string[] = [];
-    const nothing = (): void => {};
-    const options = {
-      config: configOf("eu", new Map([["eu", "10.1.0.1"]])),
-      world,
-      store,
-      gossipedAddress: () => null,
-      attribute: nothing,
-      onFailure: (reason: string) => failures.push(reason),
-    };
-    const events = {
-      onCommit: nothing,
-      onFailure: (reason: string) => failures.push(reason),
-      onBadRow: nothing,
-      onDamage: nothing,
-      onLink: nothing,
-      startRepair: nothing,
-    };
-    const { pipeline } = makeParts(options, LAYOUT, partitions, saved, events);
-    await run(pipeline, failures);
-  });
 }
 
 describe("the pipeline", () => {

@@ -1,4 +1,3 @@
-import { hash as nodeHash } from "node:crypto";
 import type { Config } from "../../src/config/types.ts";
 import { InputError, present } from "../../src/kernel/assert.ts";
 import type { Sha256 } from "../../src/kernel/hashing.ts";
@@ -9,6 +8,7 @@ import type { Tuning } from "../../src/replication/parts.ts";
 import type { Replica } from "../../src/replication/replica.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
 import type { Commit, Store } from "../../src/storage/store.ts";
+import { sha256 } from "../../src/world/real.ts";
 import type { Disk, Log } from "../../src/world/world.ts";
 import { configOf } from "../replication/cluster.ts";
 import type { ClientResponse, PlainRequest } from "./http.ts";
@@ -83,7 +83,7 @@ export class SimCluster {
   }
 
   /** Of any World: for who opens tokens. */
-  readonly sha256: Sha256 = (bytes) => new Uint8Array(nodeHash("sha256", bytes, "buffer"));
+  readonly sha256: Sha256 = sha256;
 
   get names(): string[] {
     return [...this.members.keys()];

@@ -2,6 +2,7 @@ import { assertNever } from "../../src/kernel/assert.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
 import { damageRow } from "../../src/storage/memory.ts";
+import { seqOf } from "./checkers/disk-state.ts";
 import { type KeyId, keyId } from "./checkers/history.ts";
 import type { Ledger } from "./checkers/ledger.ts";
 import type { SimCluster } from "./cluster.ts";
@@ -209,7 +210,8 @@ export class Trouble {
     await this.revive(name);
   }
 
-  /** Garbles a row of a stopped node, one that is sound elsewhere: the last sound copy is nobody's to guess. */
+  /** Garbles a row of a stopped node, one that is sound elsewhere: the last sound copy is nobody's to guess. And one that
+   *  the other can heal: who lies below this node's log would need a copy of the damaged partition first, and gets none. */
   async #damage(name: string): Promise<void> {
     const others = this.#cluster.names.filter((other) => other !== name);
     const image = this.#cluster.image(name);
@@ -217,7 +219,7 @@ export class Trouble {
     const rows = [...image.rows.values()].filter(
       (row) =>
         others.every((other) => !this.#ledger.disk(other).damaged.has(keyId(row))) &&
-        others.some((other) => this.#hasAllOf(other, name, keyId(row))),
+        others.some((other) => this.#hasAllOf(other, name, keyId(row)) && this.#canFollow(other, name, keyId(row))),
     );
     if (rows.length === 0) return;
     const { bucket, key } = pick(rows, this.#rng);
@@ -231,6 +233,15 @@ export class Trouble {
   #hasAllOf(other: string, name: string, id: KeyId): boolean {
     const { applied } = this.#ledger.disk(other);
     return [...this.#ledger.disk(name).applied].every((write) => keyId(write.key) !== id || applied.has(write));
+  }
+
+  /** Does the log of one node reach back far enough for another one, where a key lives? */
+  #canFollow(other: string, name: string, id: KeyId): boolean {
+    const partition = this.#ledger.byKey.get(id)?.[0]?.partition;
+    if (partition === undefined) return false;
+    const { vectors } = this.#ledger.disk(other);
+    const { floors } = this.#ledger.disk(name);
+    return [...(floors.get(partition) ?? [])].every(([actor, seq]) => seqOf(vectors, partition, actor) >= seq);
   }
 
   /** Puts an image back that was taken a while ago: a backup restored, a virtual machine rolled back. */

@@ -1,6 +1,6 @@
-import { hash as nodeHash } from "node:crypto";
 import { assert } from "../../src/kernel/assert.ts";
 import { type Rng, seededRng } from "../../src/kernel/rng.ts";
+import { sha256 } from "../../src/world/real.ts";
 import type { Address, Log, World } from "../../src/world/world.ts";
 import { SimDisk } from "./disk.ts";
 import { guardThisTurn, installGuards, realSetImmediate } from "./guards.ts";
@@ -243,10 +243,6 @@ export class SimKernel {
     }
     return lines.join("\n");
   }
-}
-
-function sha256(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(nodeHash("sha256", bytes, "buffer"));
 }
 
 /** Log lines are events of the trace like any other. */

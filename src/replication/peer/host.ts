@@ -1,4 +1,4 @@
-import type { Entry, VersionVector } from "../../../crdt/index.ts";
+import type { VersionVector } from "../../../crdt/index.ts";
 import type { SyncHost } from "../../../gossip/antientropy/session.ts";
 import type { NodeId } from "../../kernel/ids.ts";
 import type { LogRecord, Store } from "../../storage/store.ts";
@@ -38,10 +38,8 @@ export interface PeerHost {
   acknowledge(node: NodeId, partition: number, vector: VersionVector): void;
   /** Of this node's own entries. */
   unacknowledged(node: NodeId): number;
-  /** Throws InputError on what is no entry of this cluster's. */
-  decodeEntries(bodies: readonly Uint8Array[]): Entry[];
-  /** The one door for entries. */
-  receive(entries: readonly Entry[]): Promise<Received>;
+  /** The one door for entries. Rejects with InputError on what is no entry of this cluster's. */
+  takeEntries(bodies: readonly Uint8Array[]): Promise<Received>;
   syncHost(): SyncHost;
   catchUp(peer: BulkSource, partition: number): Promise<void>;
   compareLeaves(peer: BulkSource, partition: number, leaves: readonly number[]): Promise<void>;

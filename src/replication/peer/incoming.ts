@@ -123,7 +123,7 @@ export class IncomingPeers {
   async #answer(op: string, body: unknown): Promise<unknown> {
     switch (op) {
       case "entries":
-        return this.#host.receive(this.#host.decodeEntries(parseBody(entriesBody, body).entries));
+        return this.#host.takeEntries(parseBody(entriesBody, body).entries);
       case "sync":
         return this.#answers.sync(parseBody(syncMessage, body));
       case "range":

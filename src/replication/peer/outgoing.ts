@@ -1,4 +1,3 @@
-import type { Entry } from "../../../crdt/index.ts";
 import { VersionVector } from "../../../crdt/index.ts";
 import type { SyncEffect, SyncMessage } from "../../../gossip/antientropy/session.ts";
 import { SyncSession } from "../../../gossip/antientropy/session.ts";
@@ -308,9 +307,8 @@ export class OutgoingPeer implements BulkSource {
       if (have >= to || !link) return;
       const reply = await link.request("range", { partition, actor, from: have + 1 }, REQUEST_TIMEOUT_MS);
       const { entries } = parseBody(rangeReply, reply);
-      const decoded: Entry[] = this.#host.decodeEntries(entries);
-      if (decoded.length === 0) return; // its log was cut meanwhile: the next round sees that
-      await this.#host.receive(decoded);
+      if (entries.length === 0) return; // its log was cut meanwhile: the next round sees that
+      await this.#host.takeEntries(entries);
       if (this.#host.partition(partition).state.vector.seq(actor) === have) return; // no progress: a gap there too
     }
   }
