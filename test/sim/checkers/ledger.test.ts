@@ -46,6 +46,20 @@ describe("the ledger", () => {
     expect([...scene.ledger.written.values()].some(({ lost }) => lost)).toBe(false);
   });
 
+  it("takes a disk that goes back again before it was opened for what it is", async () => {
+    const { scene, eu } = pair();
+    await eu.write([assign("1")], "1");
+    const first = eu.image();
+    await eu.write([assign("2")], "2");
+    const second = eu.image();
+    scene.ledger.restored("eu", second, first);
+    scene.ledger.opened("eu", first);
+    scene.ledger.restored("eu", first, second);
+    scene.ledger.restored("eu", second, first);
+    scene.ledger.opened("eu", first);
+    expect(scene.violations.list).toEqual([]);
+  });
+
   it("excuses what had its last copy on a disk that went back, and nothing else", async () => {
     const { scene, eu, us } = pair();
     const old = eu.image();

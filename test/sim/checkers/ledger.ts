@@ -105,7 +105,8 @@ export class Ledger implements DiskObserver {
 
   /** A disk is about to be put back. What it alone had is lost from now on, and excused; nothing else is. */
   restored(node: string, before: StoreImage, after: StoreImage): void {
-    this.#synchronize(node, before, false);
+    // It may have been put back before, and never been opened since.
+    this.#synchronize(node, before, this.#restored.has(node));
     const covered = this.#coveredAnywhere();
     const disk = this.disk(node);
     disk.vectors = vectorsOf(after.vectors);
