@@ -31,6 +31,7 @@ export class Trouble {
   readonly #armed = new Set<string>();
   /** Nodes whose disk was told to fail: they may stop by themselves. */
   readonly #failing = new Set<string>();
+  readonly #restarts = new Set<Promise<void>>();
   #isOver = false;
 
   constructor(cluster: SimCluster, ledger: Ledger, rng: Rng) {
@@ -44,8 +45,9 @@ export class Trouble {
     for (const [fault, everyMs] of faults) void this.#repeat(fault, everyMs);
   }
 
-  /** No more trouble from now on: the network is sound, and nobody is killed any more. */
-  end(): void {
+  /** No more trouble from now on: the network is sound, and nobody is killed any more. Resolves when those that were told
+   *  to stop have done so: one that stands still does it late. */
+  async end(): Promise<void> {
     this.#isOver = true;
     this.#armed.clear();
     for (const name of this.#failing)
@@ -63,6 +65,7 @@ export class Trouble {
           delayMs: a === b ? 0.25 : 40,
           jitterMs: a === b ? 0.25 : 5,
         });
+    await Promise.all(this.#restarts);
   }
 
   /** Did we ask this node's disk to fail? Then it has done so now. One without room stops a node that adopts a copy:
@@ -103,8 +106,11 @@ export class Trouble {
       case "crash-in-commit":
         this.#armed.add(name);
         return;
-      case "restart":
-        return this.#restart(name);
+      case "restart": {
+        const restart = this.#restart(name).finally(() => this.#restarts.delete(restart));
+        this.#restarts.add(restart);
+        return restart;
+      }
       case "stall":
         this.#cluster.stall(name, this.#between(STALL_MS));
         return;
@@ -210,16 +216,13 @@ export class Trouble {
     await this.revive(name);
   }
 
-  /** Garbles a row of a stopped node, one that is sound elsewhere: the last sound copy is nobody's to guess. And one that
-   *  the other can heal: who lies below this node's log would need a copy of the damaged partition first, and gets none. */
+  /** Garbles a row of a stopped node, one that another node can heal: the last sound copy is nobody's to guess. */
   async #damage(name: string): Promise<void> {
     const others = this.#cluster.names.filter((other) => other !== name);
     const image = this.#cluster.image(name);
     if (!image || !this.#cluster.isAlive(name)) return;
-    const rows = [...image.rows.values()].filter(
-      (row) =>
-        others.every((other) => !this.#ledger.disk(other).damaged.has(keyId(row))) &&
-        others.some((other) => this.#hasAllOf(other, name, keyId(row)) && this.#canFollow(other, name, keyId(row))),
+    const rows = [...image.rows.values()].filter((row) =>
+      others.some((other) => this.#canHeal(other, name, keyId(row))),
     );
     if (rows.length === 0) return;
     const { bucket, key } = pick(rows, this.#rng);
@@ -229,19 +232,18 @@ export class Trouble {
     await this.revive(name);
   }
 
-  /** Has one disk everything of a key that another one has? */
-  #hasAllOf(other: string, name: string, id: KeyId): boolean {
-    const { applied } = this.#ledger.disk(other);
-    return [...this.#ledger.disk(name).applied].every((write) => keyId(write.key) !== id || applied.has(write));
-  }
-
-  /** Does the log of one node reach back far enough for another one, where a key lives? */
-  #canFollow(other: string, name: string, id: KeyId): boolean {
+  /** Has one disk a key's whole leaf, sound, and does the other's log reach back far enough for it to follow? (Who lies below
+   *  the log would need a copy of the damaged partition first, and gets none.) */
+  #canHeal(other: string, name: string, id: KeyId): boolean {
+    const healer = this.#ledger.disk(other);
+    const { applied, floors } = this.#ledger.disk(name);
+    const leaf = new Set(this.#ledger.keysBeside(id));
     const partition = this.#ledger.byKey.get(id)?.[0]?.partition;
-    if (partition === undefined) return false;
-    const { vectors } = this.#ledger.disk(other);
-    const { floors } = this.#ledger.disk(name);
-    return [...(floors.get(partition) ?? [])].every(([actor, seq]) => seqOf(vectors, partition, actor) >= seq);
+    if (partition === undefined || [...leaf].some((beside) => healer.damaged.has(beside))) return false;
+    const follows = [...(floors.get(partition) ?? [])].every(
+      ([actor, seq]) => seqOf(healer.vectors, partition, actor) >= seq,
+    );
+    return follows && [...applied].every((write) => !leaf.has(keyId(write.key)) || healer.applied.has(write));
   }
 
   /** Puts an image back that was taken a while ago: a backup restored, a virtual machine rolled back. */

@@ -23,6 +23,10 @@ export interface ScheduledEvent {
 /** What to do between two events: `drain` lets microtasks run once more first. */
 export type Decision = "go on" | "drain" | "stop";
 
+/** Callbacks that wait for one turn of the real event loop. More: the loop's own work is shared by more events; but the
+ *  process hears nothing else meanwhile. */
+const TURNS_PER_LOOP = 64;
+
 /** Events that may pass at one moment. More is a loop that never lets time go on. */
 const EVENTS_PER_MOMENT_MAX = 100_000;
 
@@ -69,28 +73,39 @@ export class Scheduler {
 
   /** Lets events happen; `decide` is asked before each, and may throw. Rejects with that, or when nothing is left.
    *
-   *  One turn of the real event loop per event: its microtasks, and those they queue, all run in it; a fixed number of
-   *  `await`s would not reach them all. */
+   *  One callback of the real event loop per event: after each, Node runs its microtasks and those they queue; a fixed
+   *  number of `await`s would not reach them all. */
   run(decide: () => Decision): Promise<void> {
     return new Promise((resolve, reject) => {
+      let isOver = false;
+      let queued = 0;
       const turn = (): void => {
+        queued -= 1;
+        if (isOver) return;
         guardThisTurn();
         try {
-          do {
-            this.#endTurn();
-            const decision = decide();
-            if (decision === "stop") resolve();
-            if (decision === "drain") realSetImmediate(turn);
-            if (decision !== "go on") return;
-          } while (!this.#next());
+          isOver = this.#turn(decide) === "stop";
+          if (isOver) resolve();
         } catch (error) {
+          isOver = true;
           reject(error);
-          return;
         }
-        realSetImmediate(turn);
+        if (queued === 0 && !isOver) queue();
       };
-      realSetImmediate(turn);
+      const queue = (): void => {
+        for (; queued < TURNS_PER_LOOP; queued++) realSetImmediate(turn);
+      };
+      queue();
     });
+  }
+
+  /** Events up to the first that runs code of others, unless something is to be done before it. */
+  #turn(decide: () => Decision): Decision {
+    for (;;) {
+      this.#endTurn();
+      const decision = decide();
+      if (decision !== "go on" || this.#next()) return decision;
+    }
   }
 
   #next(): boolean {

@@ -102,7 +102,7 @@ class Run {
       await kernel.sleep(this.#plan.observeEveryMs);
       this.#observe();
     }
-    trouble.end();
+    await trouble.end();
     await this.#settle();
   }
 

@@ -291,6 +291,12 @@ export class Ledger implements DiskObserver {
     return healed;
   }
 
+  /** The keys of a key's leaf, itself included: what damages one of them damages all. */
+  keysBeside(id: KeyId): KeyId[] {
+    const write = this.byKey.get(id)?.[0];
+    return write ? this.#keysIn(write.partition, write.leaf) : [id];
+  }
+
   #keysIn(partition: number, leaf: number): KeyId[] {
     return [...this.byKey]
       .filter(([, [write]]) => write?.partition === partition && write.leaf === leaf)
