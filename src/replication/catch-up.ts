@@ -18,7 +18,7 @@ import { copyOpenReply, copyReadReply, parseBody } from "./peer/frames.ts";
 import type { BulkSource } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
 import type { Repair, RepairOptions } from "./repair.ts";
-import { resum, storedStates, undoFor } from "./repair.ts";
+import { resum, storedStates } from "./repair.ts";
 
 const BULK_TIMEOUT_MS = 30_000;
 const READ_BYTES = 2 ** 20;
@@ -116,12 +116,14 @@ export class CatchUp {
     const p = pipeline.partition(partition);
     if (!wantsCopy(p.state, floor)) return; // it came late: the log reaches by now
     const theirs = this.#repair.decodeRows(wire, partition);
+    // A garbled row counts as none below: its leaf must be known as damaged, or its sums would keep that row.
+    await this.#repair.scrubNow(p);
     const { from, to } = slotsOf(layout, partition);
     const mine = storedStates(await store.scanSlots(from, to));
     const removedAbove = await this.#repair.removedAbove(p, vector);
     const heals = [...p.damaged].filter(([, at]) => copyHeals(p.state, at, vector)).map(([leaf]) => leaf);
     const batch = pipeline.newBatch();
-    const undo = undoFor(p);
+    const undo = p.sums.snapshot();
     const state = batch.state(partition);
     const keys = new Map([...mine].map(([id, { key }]) => [id, key]));
     for (const [id, { key }] of theirs) keys.set(id, key);
@@ -139,14 +141,11 @@ export class CatchUp {
       const records = Number(row.cells.size > 0) - Number(working.before.cells.size > 0);
       p.sums.add(working.leaf, digestChange, inventoryChange, records);
     }
-    for (const leaf of heals) {
-      resum(p, leaf, batch.rows.values());
-      p.damaged.delete(leaf);
-    }
+    for (const leaf of heals) resum(p, leaf, batch.rows.values());
     const floors = state.floor.missingFrom(p.state.floor).map(({ actor, to: seq }) => ({ partition, actor, seq }));
     const damaged = heals.map((leaf) => ({ partition, leaf, vector: null }));
     await pipeline.adopt(batch, { floors, sums: pipeline.sumsToSave([p]), damaged }, undo);
-    for (const leaf of heals) this.#o.onDamage(partition, leaf, true);
+    this.#repair.noteHealed(p, heals);
     this.adopted += 1;
   }
 }

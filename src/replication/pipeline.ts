@@ -336,8 +336,8 @@ export class Pipeline {
     await this.#whereRoom(() => this.#options.store.commit(commitOf({ sums: this.sumsToSave(partitions), ...more })));
   }
 
-  /** Commits rows that came otherwise than by entries, whose sums and marks of damage are changed in memory by then:
-   *  `undo` takes that back when there is no room. Throws Unavailable then. */
+  /** Commits rows that came otherwise than by entries, whose sums are changed in memory by then: `undo` takes that back
+   *  when there is no room. Throws Unavailable then. */
   async adopt(batch: Batch, more: Partial<Commit>, undo: () => void): Promise<void> {
     if (await this.#whereRoom(() => this.commit(batch, more))) return;
     undo();

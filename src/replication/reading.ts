@@ -28,6 +28,7 @@ const SCAN_BYTES = 2 ** 20;
 /** Reads of rows as of the last commit, with the vectors that belong to them. A damaged row is healed first. */
 export class Reading {
   readonly #o: ReadingOptions;
+  readonly #healing = new Map<string, Promise<void>>();
 
   constructor(options: ReadingOptions) {
     this.#o = options;
@@ -52,14 +53,10 @@ export class Reading {
     checkKey(key.bucket, key.key, this.#o.limits);
     const { partition, keyHash, leaf } = this.#o.pipeline.place(key);
     const contextVector = this.#o.pipeline.partition(partition).state.vector;
-    const readSound = async (): Promise<Row | null> =>
-      this.#isDamaged(partition, leaf) ? null : this.#o.pipeline.rows.read(key);
-    let row = await readSound();
-    // Its leaf may have been found and healed while this read was under way: only what is bad now is damage.
-    if (row === null && !this.#isDamaged(partition, leaf)) row = await readSound();
+    let row = await this.#readSound(key, partition, leaf);
     if (row === null) {
       await this.#healForRead(partition, leaf);
-      row = await readSound();
+      row = await this.#readSound(key, partition, leaf);
     }
     if (row === null)
       throw new Unavailable(
@@ -76,6 +73,18 @@ export class Reading {
     };
   }
 
+  /** Null when it is damaged, or in a damaged leaf. */
+  async #readSound(key: RowKey, partition: number, leaf: number): Promise<Row | null> {
+    const { pipeline, repair } = this.#o;
+    while (!this.#isDamaged(partition, leaf)) {
+      const { markChanges } = repair;
+      const row = await pipeline.rows.read(key);
+      // Else its leaf may have been found, and even healed, while this read was under way: only what is bad now is damage.
+      if (markChanges === repair.markChanges) return row;
+    }
+    return null;
+  }
+
   /** Rows of a damaged leaf answer nobody, sound ones either: entries that came since were applied to what was left. */
   #isDamaged(partition: number, leaf: number): boolean {
     return this.#o.pipeline.partition(partition).damaged.has(leaf);
@@ -88,9 +97,17 @@ export class Reading {
     const untilMs = clock.monotonicMs() + HEAL_TIMEOUT_MS;
     // Peers may be connecting just now, or be ahead of us by entries that are under way: ask again for a while.
     while (this.#isDamaged(partition, leaf) && clock.monotonicMs() < untilMs) {
-      await this.heal(partition, [leaf]);
+      await this.#healOnce(partition, leaf);
       if (this.#isDamaged(partition, leaf)) await new Promise<void>((resolve) => timers.after(HEAL_RETRY_MS, resolve));
     }
+  }
+
+  /** All who wait for a leaf share the asking: each would cost a peer's rows, and a commit here. */
+  #healOnce(partition: number, leaf: number): Promise<void> {
+    const id = `${partition} ${leaf}`;
+    const healing = this.#healing.get(id) ?? this.heal(partition, [leaf]).finally(() => this.#healing.delete(id));
+    this.#healing.set(id, healing);
+    return healing;
   }
 
   /** Asks peer after peer until these leaves are sound again. Never rejects. */
@@ -113,6 +130,7 @@ export class Reading {
     let after = range.after;
     while (rows.length < range.limit) {
       const limit = range.limit - rows.length;
+      const { markChanges } = this.#o.repair;
       const reads = await this.#o.store.scanKeys({
         ...range,
         ...(after !== undefined && { after }),
@@ -123,17 +141,18 @@ export class Reading {
       if (!last) return { rows, next: null };
       after = last.key;
       for (const read of reads) {
-        const found = await this.#resolve(read);
+        const found = await this.#resolve(read, markChanges);
         if (found.row.cells.size > 0) rows.push(found);
       }
     }
     return { rows, next: after ?? null };
   }
 
-  async #resolve(read: RowRead): Promise<RowKey & ReadResult> {
+  /** @param markChanges as of before it was read */
+  async #resolve(read: RowRead, markChanges: number): Promise<RowKey & ReadResult> {
     const { bucket, key } = read;
     const { partition, keyHash, leaf } = this.#o.pipeline.place(read);
-    if (read.body === null || this.#isDamaged(partition, leaf))
+    if (read.body === null || this.#isDamaged(partition, leaf) || markChanges !== this.#o.repair.markChanges)
       return { bucket, key, ...(await this.read({ bucket, key })) };
     await this.#o.pipeline.rows.settled(read);
     const vector = this.#o.pipeline.partition(partition).state.vector;
@@ -158,15 +177,17 @@ export class Reading {
   }
 
   async conflicts(range: ConflictRange): Promise<(RowKey & ReadResult)[]> {
-    return Promise.all((await this.#o.store.scanConflicts(range)).map((read) => this.#resolve(read)));
+    const { markChanges } = this.#o.repair;
+    return Promise.all((await this.#o.store.scanConflicts(range)).map((read) => this.#resolve(read, markChanges)));
   }
 
   async findByHash(keyHash: Uint8Array): Promise<(RowKey & ReadResult) | undefined> {
     const slot = slotOf(keyHash);
-    const { salt } = this.#o;
+    const { salt, repair } = this.#o;
+    const { markChanges } = repair;
     const read = (await this.#o.store.scanSlots(slot, slot + 1)).find(({ bucket, key }) =>
       equalBytes(hashKey(this.#o.world.sha256, salt, bucket, key), keyHash),
     );
-    return read ? this.#resolve(read) : undefined;
+    return read ? this.#resolve(read, markChanges) : undefined;
   }
 }

@@ -50,6 +50,8 @@ export interface RepairOptions extends BatchContext {
 export class Repair {
   readonly #o: RepairOptions;
   repairedRows = 0;
+  /** Changes when a leaf is found damaged or has healed: what was read across that may be what the damage left. */
+  markChanges = 0;
 
   constructor(options: RepairOptions) {
     this.#o = options;
@@ -92,6 +94,7 @@ export class Repair {
     const p = this.#o.pipeline.partition(partition);
     const vector = p.state.vector.copy();
     p.damaged.set(leaf, vector);
+    this.markChanges += 1;
     this.#o.pipeline.noteDamage(partition, leaf, vector);
     this.#o.pipeline.rows.cache.clear(); // rows here may no longer be what the cache remembers of them
     this.#o.world.log.error("storage.damage", { partition, leaf });
@@ -154,7 +157,7 @@ export class Repair {
     const p = pipeline.partition(partition);
     await this.scrubNow(p, leaves);
     const batch = pipeline.newBatch();
-    const undo = undoFor(p);
+    const undo = p.sums.snapshot();
     const mine = await this.#readLeaves(p, leaves);
     const heals = leaves.filter((leaf) => {
       const damagedAt = p.damaged.get(leaf);
@@ -182,11 +185,19 @@ export class Repair {
       }
     }
     for (const leaf of heals) resum(p, leaf, batch.rows.values());
-    for (const leaf of heals) p.damaged.delete(leaf);
     const damaged = heals.map((leaf) => ({ partition, leaf, vector: null }));
     await pipeline.adopt(batch, { sums: pipeline.sumsToSave([p]), damaged }, undo);
-    for (const leaf of heals) this.#o.onDamage(partition, leaf, true);
+    this.noteHealed(p, heals);
     return heals.length;
+  }
+
+  /** Only once it is durable: until then a reader would take what the damage left for what the leaf holds. */
+  noteHealed(p: Partition, leaves: readonly number[]): void {
+    for (const leaf of leaves) {
+      p.damaged.delete(leaf);
+      this.markChanges += 1;
+      this.#o.onDamage(p.id, leaf, true);
+    }
   }
 
   /** My rows of some leaves as stored: a bad checksum counts as no row, and says so. */
@@ -230,16 +241,6 @@ export function storedStates(reads: readonly RowRead[]): Map<string, StoredState
       { key: { bucket, key }, row: body ? decodeRow(body) : EMPTY_ROW, bytes: body?.length ?? 0 },
     ]),
   );
-}
-
-/** What takes back the changes to a partition's sums and marks of damage. */
-export function undoFor({ sums, damaged }: Partition): () => void {
-  const undoSums = sums.snapshot();
-  const marks = [...damaged];
-  return () => {
-    undoSums();
-    for (const [leaf, vector] of marks) damaged.set(leaf, vector);
-  };
 }
 
 /** A healed leaf's sums are those of its rows now, all of which were compared with a sound peer's. */

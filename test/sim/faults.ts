@@ -221,9 +221,10 @@ export class Trouble {
     const others = this.#cluster.names.filter((other) => other !== name);
     const image = this.#cluster.image(name);
     if (!image || !this.#cluster.isAlive(name)) return;
-    const rows = [...image.rows.values()].filter((row) =>
-      others.some((other) => this.#canHeal(other, name, keyId(row))),
-    );
+    const damaged = new Map(others.map((other) => [other, this.#damagedLeaves(other)]));
+    const canHeal = (other: string, id: KeyId): boolean =>
+      !damaged.get(other)?.has(this.#leafOf(id)) && this.#canHeal(other, name, id);
+    const rows = [...image.rows.values()].filter((row) => others.some((other) => canHeal(other, keyId(row))));
     if (rows.length === 0) return;
     const { bucket, key } = pick(rows, this.#rng);
     this.#cluster.crash(name);
@@ -232,14 +233,28 @@ export class Trouble {
     await this.revive(name);
   }
 
-  /** Has one disk a key's whole leaf, sound, and does the other's log reach back far enough for it to follow? (Who lies below
-   *  the log would need a copy of the damaged partition first, and gets none.) */
+  /** Leaves on a disk that are marked as damaged, or hold a garbled row. Asked of the disk itself: what befalls a stopped
+   *  node's the ledger hears only when the node is up again. */
+  #damagedLeaves(name: string): Set<string> {
+    const image = this.#cluster.image(name);
+    const marked = [...(image?.damaged.values() ?? [])].map(({ partition, leaf }) => `${partition} ${leaf}`);
+    const garbled = [...(image?.rows.values() ?? [])].filter(({ isSound }) => !isSound);
+    return new Set([...marked, ...garbled.map((row) => this.#leafOf(keyId(row)))]);
+  }
+
+  #leafOf(id: KeyId): string {
+    const write = this.#ledger.byKey.get(id)?.[0];
+    return `${write?.partition} ${write?.leaf}`;
+  }
+
+  /** Has one disk all of a key's leaf, and does the other's log reach back far enough for it to follow? (Who lies below the
+   *  log would need a copy of the damaged partition first, and gets none.) */
   #canHeal(other: string, name: string, id: KeyId): boolean {
     const healer = this.#ledger.disk(other);
     const { applied, floors } = this.#ledger.disk(name);
     const leaf = new Set(this.#ledger.keysBeside(id));
     const partition = this.#ledger.byKey.get(id)?.[0]?.partition;
-    if (partition === undefined || [...leaf].some((beside) => healer.damaged.has(beside))) return false;
+    if (partition === undefined) return false;
     const follows = [...(floors.get(partition) ?? [])].every(
       ([actor, seq]) => seqOf(healer.vectors, partition, actor) >= seq,
     );
@@ -253,7 +268,7 @@ export class Trouble {
     if (image) this.#images.set(name, image);
     if (!old || !image || !this.#cluster.isAlive(name)) return;
     // What is damaged elsewhere may be sound here alone, and the older image may lie below the log that is cut there.
-    if (this.#cluster.names.some((other) => other !== name && this.#ledger.disk(other).damaged.size > 0)) return;
+    if (this.#cluster.names.some((other) => other !== name && this.#damagedLeaves(other).size > 0)) return;
     this.#cluster.crash(name);
     const before = this.#cluster.image(name);
     if (!before) return;

@@ -22,6 +22,9 @@ const WITHIN_REGION: LinkQuality = { delayMs: 0.25, jitterMs: 0.25, ...SOUND };
 const BETWEEN_REGIONS: LinkQuality = { delayMs: 40, jitterMs: 5, ...SOUND };
 /** Linux's shortest wait before a segment is sent again. */
 const RETRANSMIT_MS = 200;
+const RETRANSMIT_MS_MAX = 10_000;
+/** What the worst of segments takes: all its waits (200 + 400 + … + 6,400 ms), and its way. */
+export const SEGMENT_MS_MAX = 13_500;
 
 /** Everything but the place itself, in `cut` and `heal`. */
 export const EVERYONE = "*";
@@ -92,7 +95,8 @@ export class Links {
   segmentDelayMs(from: Place, to: Place): number {
     const { lossPercent } = this.#quality(from.region, to.region);
     let ms = this.delayMs(from, to);
-    for (let waitMs = RETRANSMIT_MS; waitMs < 10_000 && this.#happens(lossPercent); waitMs *= 2) ms += waitMs;
+    for (let waitMs = RETRANSMIT_MS; waitMs < RETRANSMIT_MS_MAX && this.#happens(lossPercent); waitMs *= 2)
+      ms += waitMs;
     return ms;
   }
 

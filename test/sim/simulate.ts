@@ -13,6 +13,7 @@ import { checkWrites } from "./checkers/writes.ts";
 import { Client } from "./client.ts";
 import { SimCluster } from "./cluster.ts";
 import { Trouble } from "./faults.ts";
+import { SEGMENT_MS_MAX } from "./links.ts";
 import type { Plan, PlanOptions } from "./plan.ts";
 import { drawPlan } from "./plan.ts";
 import { commandOf } from "./shrink.ts";
@@ -132,10 +133,20 @@ class Run {
       if (running) this.#observer.look(spec.name, running.replica.status());
   }
 
+  /** A write that its client gave up may still be on its way, as long as the worst of segments: it is not for the end to
+   *  overtake it. */
+  async #lateRequests(): Promise<void> {
+    const { kernel } = this.#cluster;
+    const sentMs = this.#history.writes.filter(({ outcome }) => outcome === "unknown").map((write) => write.sentMs);
+    const restMs = Math.max(0, ...sentMs.map((ms) => ms + SEGMENT_MS_MAX - kernel.nowMs));
+    if (restMs > 0) await kernel.sleep(restMs);
+  }
+
   /** Faults are over: everything must come to rest. */
   async #settle(): Promise<void> {
     const { names, kernel } = this.#cluster;
     for (const name of names) if (!this.#cluster.isAlive(name)) this.#cluster.start(name);
+    await this.#lateRequests();
     try {
       await this.#cluster.converged(this.#settleMs());
     } catch (error) {

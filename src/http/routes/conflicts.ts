@@ -35,7 +35,8 @@ export async function listConflicts(api: Api, call: Call): Promise<Response> {
   return jsonResponse(api, call, {
     conflicts: rows.flatMap((row) => {
       const facts = api.factsOf(row, row);
-      return facts ? [summaryView(api, row, facts)] : [];
+      // A garbled row is listed as what it was, and may have healed to one that is settled.
+      return facts?.conflict ? [summaryView(api, row, facts)] : [];
     }),
     cursor: last && rows.length === limit ? api.tokens.cursor(scope, [last.bucket, last.key]) : undefined,
   });
