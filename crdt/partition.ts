@@ -198,6 +198,8 @@ export function adoptVector(p: PartitionState, vector: VersionVector): void {
       p.floor.rise(actor, seq);
     }
   for (const [key, dot] of p.awaited) if (p.vector.covers(dot)) p.awaited.delete(key);
+  // What waited and came with the copy waits for nothing: no entry need ever come again to find that out.
+  dropHeld(p, (held) => includes(p.vector, held));
 }
 
 /** May a leaf that was damaged when my vector was `damagedAt` heal from a sound one at V, by adopting each row? V must

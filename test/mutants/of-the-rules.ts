@@ -270,6 +270,11 @@ export const ofTheRules: readonly Mutant[] = [
     "entry.first < 1);\n  if (next)",
   ]),
   rules("early-stays-when-known", BY_PARTITION, ["  dropHeld(p, (entry) => includes(p.vector, entry));\n", ""]),
+  rules("early-stays-after-a-copy", BY_PARTITION, ["  dropHeld(p, (held) => includes(p.vector, held));\n", ""]),
+  rules("early-holds-what-removes-much", BY_PARTITION, [
+    "  if (entry.removes.length > MAX_EARLY_REMOVES) return false;\n",
+    "",
+  ]),
   rules("close-before-level", BY_PARTITION, [
     "if (have < upTo || have === CLOSED) continue;",
     "if (upTo < 0 || have === CLOSED) continue;",

@@ -6,6 +6,7 @@ import type { Law } from "../../crdt/contract.test-kit.ts";
 import type { Dot, Entry, PartitionState } from "../../crdt/index.ts";
 import {
   admitEntry,
+  adoptVector,
   applyEntry,
   CLOSED,
   copyHeals,
@@ -24,7 +25,7 @@ import {
   VersionVector,
   wantsCopy,
 } from "../../crdt/index.ts";
-import { closeActor, holdings, MAX_EARLY, poolVerdict } from "../../crdt/partition.ts";
+import { closeActor, holdings, MAX_EARLY, MAX_EARLY_REMOVES, poolVerdict } from "../../crdt/partition.ts";
 import { InternalError } from "../../src/kernel/assert.ts";
 import type { ActorId } from "../../src/kernel/ids.ts";
 import { makeActorId, parseNodeId } from "../../src/kernel/ids.ts";
@@ -100,10 +101,25 @@ const fullBuffer = law("the early buffer is bounded and says when it is full", [
   for (let i = 0; i < MAX_EARLY; i++) same(held(2 * i + 3), true, "room");
   for (let i = 0; i <= extra; i++) same(held(9999 + i), false, "no room");
   same([held(3), p.early.length], [true, MAX_EARLY], "what is held already is held");
+  const [by] = ACTORS as [ActorId];
+  const removes = Array.from({ length: MAX_EARLY_REMOVES + 1 }, (_, i) => ({ actor: by, seq: i + 1 }));
+  const holds = (most: number): boolean => holdEarly(emptyPartition(), entryOf(by, 9999, 0, removes.slice(0, most)));
+  same([holds(MAX_EARLY_REMOVES), holds(MAX_EARLY_REMOVES + 1)], [true, false], "what removes very much");
 });
 const boundedBuffer: Law = { ...fullBuffer, check: (runs, more) => fullBuffer.check(Math.min(runs, 10), more) };
 
 const ofEntries: Law[] = [
+  law(
+    "after a copy only what its vector doesn't cover still waits",
+    [fc.array(entry, { maxLength: 8 }), vector, vector],
+    (entries, known, copied) => {
+      const p = partition(known);
+      for (const e of entries) if (admitEntry(p, e) === "early") holdEarly(p, e);
+      const waiting = p.early.filter((e) => !includes(copied, e));
+      adoptVector(p, copied);
+      same(p.early, waiting, "what waits");
+    },
+  ),
   law("an entry takes a seq for each dot it adds, and one if it adds none", [entry, vector], (e, v) => {
     same(lastSeq(e), e.first + Math.max(0, e.adds.length - 1), "its last");
     same(includes(v, e), v.seq(e.actor) >= lastSeq(e), "included");
