@@ -24,18 +24,21 @@ export type Fault = (round: {
   readonly number: number;
 }) => Promise<void | (() => Promise<void>)>;
 
+/** What the end of a round allows: writes that may be gone, and what to do with a node that stopped by itself. */
+type Allowed = { readonly mayBeLost?: MayBeLost; readonly revive?: (node: RealNode) => Promise<void> };
+
 /** Runs a fault under load, again and again, and judges what is there afterwards. */
 export async function underLoad(
   name: string,
   cluster: RealCluster,
   fault: Fault,
-  mayBeLost?: MayBeLost,
+  allowed: Allowed = {},
 ): Promise<void> {
   const totals = { acknowledged: 0, unknown: 0, slowestMs: 0 };
   for (let number = 0; number < ROUNDS; number++) {
     const seed = SEED + number;
     try {
-      const { history, tookMs } = await oneRound(cluster, { rng: seededRng(seed), number }, fault, mayBeLost);
+      const { history, tookMs } = await oneRound(cluster, { rng: seededRng(seed), number }, fault, allowed);
       totals.acknowledged += history.count("acknowledged");
       totals.unknown += history.count("unknown");
       totals.slowestMs = Math.max(totals.slowestMs, tookMs);
@@ -53,7 +56,7 @@ async function oneRound(
   cluster: RealCluster,
   { rng, number }: { rng: Rng; number: number },
   fault: Fault,
-  mayBeLost?: MayBeLost,
+  { mayBeLost, revive }: Allowed,
 ): Promise<{ history: Load["history"]; tookMs: number }> {
   const load = startLoad(cluster, rng);
   let judge: Awaited<ReturnType<Fault>>;
@@ -64,8 +67,16 @@ async function oneRound(
   } finally {
     await load.stop();
   }
-  const tookMs = await cluster.converged(60_000);
-  expect(cluster.nodes.filter(({ process }) => process === null).map(({ name }) => name)).toEqual([]);
+  const stopped = (): RealNode[] => cluster.nodes.filter(({ process }) => process === null);
+  let tookMs = await cluster.converged(60_000).catch((error: unknown) => {
+    if (revive && stopped().length > 0) return 0;
+    throw error;
+  });
+  if (revive && stopped().length > 0) {
+    for (const node of stopped()) await revive(node);
+    tookMs = await cluster.converged(60_000);
+  }
+  expect(stopped().map((node) => node.name)).toEqual([]);
   await expectKept(cluster, load, mayBeLost);
   await judge?.();
   expect(load.history.count("acknowledged"), "there was a load").toBeGreaterThan(50);
