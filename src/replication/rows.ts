@@ -1,11 +1,10 @@
 import type { Row } from "../../crdt/index.ts";
 import { decodeRow, EMPTY_ROW } from "../../crdt/index.ts";
+import { LruMap } from "../kernel/bounded-map.ts";
 import type { RowKey, Store } from "../storage/store.ts";
-import type { WorkingRow } from "./batch.ts";
+import type { RowDigests, WorkingRow } from "./batch.ts";
 import type { Place } from "./places.ts";
 import { rowId } from "./places.ts";
-import { Publishing } from "./publishing.ts";
-import { type CachedRow, RowCache } from "./row-cache.ts";
 
 /** New rows of a commit this large come from an import or a catch-up, and few of them are read soon: they would push out
  *  what is in use, and the collector would carry them along. */
@@ -76,5 +75,81 @@ export class CommittedRows {
   /** It failed. */
   abandon(): void {
     this.#publishing.end();
+  }
+}
+
+/** A row as of the last commit, with what else it would take four hashes to find out again. */
+export interface CachedRow {
+  readonly row: Row;
+  /** Its stored size. */
+  readonly bytes: number;
+  readonly place: Place;
+  /** Known once it was written here. */
+  readonly digests?: RowDigests;
+}
+
+/** What a row takes in memory is taken for three times its stored bytes, and this for its Maps, hashes and place. */
+const ROW_OVERHEAD_BYTES = 1_024;
+
+/** Rows in memory, bounded in bytes: the least recently used are forgotten. */
+class RowCache {
+  readonly #rows: LruMap<string, CachedRow>;
+
+  constructor(maxBytes: number) {
+    this.#rows = new LruMap(maxBytes);
+  }
+
+  get(id: string): CachedRow | undefined {
+    return this.#rows.get(id);
+  }
+
+  put(id: string, cached: CachedRow): void {
+    this.#rows.set(id, cached, cached.bytes * 3 + ROW_OVERHEAD_BYTES);
+  }
+
+  delete(id: string): void {
+    this.#rows.delete(id);
+  }
+
+  /** What a batch made of a row, once it is durable. An empty row is not stored, so there is nothing to hold. */
+  putCommitted(id: string, working: WorkingRow): void {
+    if (!working.encoded) {
+      this.#rows.delete(id);
+      return;
+    }
+    const { bucket, key, keyHash, slot, partition, leaf, row, digest, inventory } = working;
+    const place = { bucket, key, keyHash, slot, partition, leaf };
+    this.put(id, { row, bytes: working.encoded.length, place, digests: { digest, inventory } });
+  }
+
+  clear(): void {
+    this.#rows.clear();
+  }
+}
+
+/** The rows of the commit that is under way. A store shows them a little before it says that they are durable, and the
+ *  vectors that belong to them are published only then: a reader in between would get a session token that does not
+ *  cover what it was shown. */
+class Publishing {
+  #current: { readonly rows: ReadonlySet<string>; readonly done: Promise<void>; readonly end: () => void } | null =
+    null;
+
+  begin(rows: Iterable<string>): void {
+    let end: () => void = () => {};
+    const done = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.#current = { rows: new Set(rows), done, end };
+  }
+
+  /** After the vectors were published, or when the commit failed. */
+  end(): void {
+    this.#current?.end();
+    this.#current = null;
+  }
+
+  /** Resolves when no commit is under way that changes this row. */
+  async settled(row: string): Promise<void> {
+    if (this.#current?.rows.has(row)) await this.#current.done;
   }
 }
