@@ -121,7 +121,7 @@ export class CatchUp {
     const { from, to } = slotsOf(layout, partition);
     const mine = storedStates(await store.scanSlots(from, to));
     const removedAbove = await this.#repair.removedAbove(p, vector);
-    const heals = [...p.damaged].filter(([, at]) => copyHeals(p.state, at, vector)).map(([leaf]) => leaf);
+    const heals = [...p.damaged].filter(([, at]) => copyHeals(p.state, at.vector, vector)).map(([leaf]) => leaf);
     const batch = pipeline.newBatch();
     const undo = p.sums.snapshot();
     const state = batch.state(partition);

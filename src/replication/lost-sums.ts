@@ -34,7 +34,7 @@ async function restore(p: Partition, context: Context, lastPos: number): Promise
   const hasPeers = config.cluster.owners.some(({ id }) => id !== config.node.id);
   const isDoubtful = (leaf: number): boolean => bad.has(leaf) || (logged ? !agree(p.sums, logged, leaf) : hasPeers);
   const doubtful = [...Array(2 ** layout.leafBits).keys()].filter(isDoubtful);
-  for (const leaf of doubtful) p.damaged.set(leaf, p.state.vector.copy());
+  for (const leaf of doubtful) p.damaged.set(leaf, { vector: p.state.vector.copy(), lack: null });
   world.log.warn("storage.sums-lost", {
     partition: p.id,
     records: p.sums.records,

@@ -1,4 +1,4 @@
-import type { Dot, Layout, PartitionState } from "../../crdt/index.ts";
+import type { Digest, Dot, Layout, PartitionState } from "../../crdt/index.ts";
 import { decodeEntry, dotKey, emptyPartition, leafOf, VersionVector } from "../../crdt/index.ts";
 import { present } from "../kernel/assert.ts";
 import type { NodeId } from "../kernel/ids.ts";
@@ -10,10 +10,18 @@ export interface Partition {
   readonly id: number;
   state: PartitionState;
   readonly sums: PartitionSums;
-  /** Damaged leaves, with my vector at the last damage (data.md, Sound rows). */
-  readonly damaged: Map<number, VersionVector>;
+  readonly damaged: Map<number, Damage>;
   /** What each other owner has acknowledged. */
   readonly acks: Map<NodeId, VersionVector>;
+}
+
+/** Of a damaged leaf (data.md, Sound rows). */
+export interface Damage {
+  /** My vector at the last damage, or later. */
+  readonly vector: VersionVector;
+  /** By how much its rows fell short of its inventory then. Entries change both alike: a different lack is new damage.
+   *  Null until its rows were counted in this run. */
+  readonly lack: Digest | null;
 }
 
 /** Builds the partitions from what the store kept: saved sums, and the tail of the log that they lack. */
@@ -31,7 +39,7 @@ export async function loadPartitions(store: Store, saved: StoreState, layout: La
   for (const { partition, actor, seq } of saved.floors) at(partition).state.floor.rise(actor, seq);
   for (const { partition, peer, vector } of saved.acks) at(partition).acks.set(peer, VersionVector.decode(vector));
   for (const { partition, leaf, vector } of saved.damaged)
-    at(partition).damaged.set(leaf, VersionVector.decode(vector));
+    at(partition).damaged.set(leaf, { vector: VersionVector.decode(vector), lack: null });
   for (const record of saved.awaiting) noteAwaited(at(record.partition).state, record);
   // What worked out anew is later needs none of the log's tail.
   for (const id of partitionsWithoutSums(saved)) at(id).sums.savedPos = saved.lastPos;

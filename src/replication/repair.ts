@@ -1,14 +1,16 @@
-import type { Dot, DotKey, RemovedAbove, Row } from "../../crdt/index.ts";
+import type { Digest, Dot, DotKey, RemovedAbove, Row } from "../../crdt/index.ts";
 import {
   addDigest,
   adoptRow,
   decodeEntry,
   decodeRow,
+  digestDelta,
   dotKey,
   EMPTY_ROW,
   foldStubs,
   leafOf,
   mayHeal,
+  NO_DIGEST,
   openRow,
   readSum,
   repairRow,
@@ -77,11 +79,20 @@ export class Repair {
         else addDigest(sums, 4 * leaf, this.#inventory(read, decodeRow(read.body)));
       }
     const leaves = only ?? [...Array(2 ** layout.leafBits).keys()];
-    for (const leaf of leaves) if (!equalBytes(readSum(sums, 4 * leaf), p.sums.inventoryOf(leaf))) bad.add(leaf);
-    const fresh = [...bad].filter((leaf) => !p.damaged.has(leaf));
-    for (const leaf of fresh) this.quarantine(p.id, leaf);
-    if (fresh.length > 0) await pipeline.saveDamage();
+    const changesBefore = this.markChanges;
+    for (const leaf of leaves)
+      this.#judgeLeaf(p, leaf, digestDelta(p.sums.inventoryOf(leaf), readSum(sums, 4 * leaf)), bad.has(leaf));
+    if (this.markChanges !== changesBefore) await pipeline.saveDamage();
     return [...p.damaged.keys()];
+  }
+
+  /** A leaf that was marked before may be damaged again, and what its rows have got since is lost then: only who has seen
+   *  that too may heal it. */
+  #judgeLeaf(p: Partition, leaf: number, lack: Digest, hasBadRow: boolean): void {
+    const known = p.damaged.get(leaf);
+    if (known?.lack === null) this.#mark(p, leaf, lack);
+    else if (known ? !equalBytes(known.lack, lack) : hasBadRow || !equalBytes(lack, NO_DIGEST))
+      this.quarantine(p.id, leaf, lack);
   }
 
   #inventory(key: RowKey, row: Row): Uint8Array {
@@ -90,15 +101,18 @@ export class Repair {
   }
 
   /** The leaf serves no copy from now on, and heals as a whole (data.md, Sound rows). The next commit says so on disk. */
-  quarantine(partition: number, leaf: number): void {
-    const p = this.#o.pipeline.partition(partition);
-    const vector = p.state.vector.copy();
-    p.damaged.set(leaf, vector);
-    this.markChanges += 1;
-    this.#o.pipeline.noteDamage(partition, leaf, vector);
+  quarantine(partition: number, leaf: number, lack: Digest | null = null): void {
+    this.#mark(this.#o.pipeline.partition(partition), leaf, lack);
     this.#o.pipeline.rows.cache.clear(); // rows here may no longer be what the cache remembers of them
     this.#o.world.log.error("storage.damage", { partition, leaf });
     this.#o.onDamage(partition, leaf, false);
+  }
+
+  #mark(p: Partition, leaf: number, lack: Digest | null): void {
+    const vector = p.state.vector.copy();
+    p.damaged.set(leaf, { vector, lack });
+    this.markChanges += 1;
+    this.#o.pipeline.noteDamage(p.id, leaf, vector);
   }
 
   /** What a peer that asks for leaves gets: their rows, and the vector that they belong to. */
@@ -121,6 +135,7 @@ export class Repair {
   /** Judges a peer's rows of these leaves; damaged leaves heal where its vector allows. Returns how many healed. */
   async compareLeaves(peer: BulkSource, partition: number, leaves: readonly number[]): Promise<number> {
     let healed = 0;
+    await this.#count(partition, leaves);
     for (let at = 0; at < leaves.length; at += LEAVES_PER_REQUEST) {
       const some = leaves.slice(at, at + LEAVES_PER_REQUEST);
       const link = await peer.bulk();
@@ -131,6 +146,15 @@ export class Repair {
       healed += await this.#o.pipeline.alone(() => this.#judge(partition, some, new Set(reply.sound), theirs));
     }
     return healed;
+  }
+
+  /** Counts the rows of marked leaves that were not counted in this run, before a peer is asked: its vector must reach
+   *  mine as of then. */
+  async #count(partition: number, leaves: readonly number[]): Promise<void> {
+    const { pipeline } = this.#o;
+    const p = pipeline.partition(partition);
+    const uncounted = leaves.filter((leaf) => p.damaged.get(leaf)?.lack === null);
+    if (uncounted.length > 0) await pipeline.alone(() => this.scrubNow(p, uncounted));
   }
 
   decodeRows(rows: readonly WireRow[], partition: number): Map<string, { key: RowKey; row: Row }> {
@@ -161,7 +185,7 @@ export class Repair {
     const mine = await this.#readLeaves(p, leaves);
     const heals = leaves.filter((leaf) => {
       const damagedAt = p.damaged.get(leaf);
-      return damagedAt && sound.has(leaf) && mayHeal(p.state, damagedAt, theirs.vector);
+      return damagedAt && sound.has(leaf) && mayHeal(p.state, damagedAt.vector, theirs.vector);
     });
     const removedAbove = await this.removedAbove(p, theirs.vector);
     const keys = new Map([...mine].map(([id, { key }]) => [id, key]));

@@ -378,7 +378,7 @@ export class Replica implements ReplicaApi {
     );
     // With every mark of damage: sums that were worked out anew must never be found without them.
     const damaged = this.#partitions.flatMap(({ id, damaged: leaves }) =>
-      [...leaves].map(([leaf, vector]) => ({ partition: id, leaf, vector: vector.encode() })),
+      [...leaves].map(([leaf, { vector }]) => ({ partition: id, leaf, vector: vector.encode() })),
     );
     await this.#pipeline.saveSums(this.#partitions, { acks, damaged });
   }

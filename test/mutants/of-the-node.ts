@@ -84,10 +84,10 @@ const ofReplication: readonly Mutant[] = [
     "",
   ]),
   repair("heals-from-an-older-state", BY_DISKS, [
-    "sound.has(leaf) && mayHeal(p.state, damagedAt, theirs.vector);",
+    "sound.has(leaf) && mayHeal(p.state, damagedAt.vector, theirs.vector);",
     "sound.has(leaf);",
   ]),
-  repair("damage-known-in-memory-only", BY_DISKS, ["    this.#o.pipeline.noteDamage(partition, leaf, vector);\n", ""]),
+  repair("damage-known-in-memory-only", BY_DISKS, ["    this.#o.pipeline.noteDamage(p.id, leaf, vector);\n", ""]),
   retention("cuts-what-nobody-acknowledged", BY_DISKS, [
     "atMs >= beforeMs || !mayCut(p.state, decodeEntry(body), acks);",
     "atMs >= beforeMs || (acks.length === 99 && !mayCut(p.state, decodeEntry(body), acks));",
@@ -95,8 +95,8 @@ const ofReplication: readonly Mutant[] = [
   retention("cuts-without-a-floor", BY_DISKS, ["floors: [...actors].map(", "floors: [...actors].slice(0, 0).map("]),
   partitions("sums-not-brought-up-to-date", BY_SIM, ["  await replaySums(store, partitions, layout);\n", ""]),
   partitions("damage-forgotten-at-a-start", BY_DISKS, [
-    "    at(partition).damaged.set(leaf, VersionVector.decode(vector));",
-    "    if (leaf < 0) at(partition).damaged.set(leaf, VersionVector.decode(vector));",
+    "    at(partition).damaged.set(leaf, { vector: VersionVector.decode(vector), lack: null });",
+    "    if (leaf < 0) at(partition).damaged.set(leaf, { vector: VersionVector.decode(vector), lack: null });",
   ]),
 ];
 

@@ -1,15 +1,30 @@
+import { present } from "../../src/kernel/assert.ts";
 import { loadPartitions } from "../../src/replication/partitions.ts";
 import { makeParts } from "../../src/replication/parts.ts";
 import type { Pipeline } from "../../src/replication/pipeline.ts";
+import type { Repair } from "../../src/replication/repair.ts";
 import { LAYOUT } from "../../src/replication/replica.ts";
+import type { StoreImage } from "../../src/storage/memory.ts";
+import type { Store } from "../../src/storage/store.ts";
 import { SimKernel } from "../sim/world.ts";
 import { configOf } from "./cluster.ts";
 
-/** Runs with a node's pipeline on a simulated World, without the rest of the node. */
-export async function withPipeline(run: (pipeline: Pipeline, failures: string[]) => Promise<void>): Promise<void> {
+interface Around {
+  readonly repair: Repair;
+  readonly store: Store;
+  /** What the disk holds. */
+  readonly image: () => StoreImage;
+}
+
+/** Runs with a node's pipeline on a simulated World, without the rest of the node. Its disk begins with `image`. */
+export async function withPipeline(
+  run: (pipeline: Pipeline, failures: string[], around: Around) => Promise<void>,
+  image?: StoreImage,
+): Promise<void> {
   const kernel = new SimKernel({ seed: 1 });
   await kernel.run(async () => {
-    const { world } = kernel.makeWorld({ name: "eu", region: "eu", host: "10.1.0.1" });
+    const { world, disk } = kernel.makeWorld({ name: "eu", region: "eu", host: "10.1.0.1" });
+    if (image) disk.restore("/data", image);
     const store = await world.disk.openStore("/data");
     const saved = await store.load();
     const partitions = await loadPartitions(store, saved, LAYOUT);
@@ -31,7 +46,8 @@ export async function withPipeline(run: (pipeline: Pipeline, failures: string[])
       onLink: nothing,
       startRepair: nothing,
     };
-    const { pipeline } = makeParts(options, LAYOUT, partitions, saved, events);
-    await run(pipeline, failures);
+    const { pipeline, repair } = makeParts(options, LAYOUT, partitions, saved, events);
+    const imageNow = (): StoreImage => present(disk.snapshot("/data"), "an open store has an image");
+    await run(pipeline, failures, { repair, store, image: imageNow });
   });
 }
