@@ -24,6 +24,7 @@ export class SimDisk {
   readonly #images = new Map<string, StoreImage>();
   readonly #inUse = new Set<string>();
   #failNextCommit = false;
+  #hasFailed = false;
   /** How many times longer everything takes. */
   slowness = 1;
   /** No room: commits are refused, and nothing of them is written. */
@@ -50,8 +51,19 @@ export class SimDisk {
     this.#failNextCommit = true;
   }
 
-  /** The disk as one life sees it. */
+  /** If none has failed yet since it was told to, none will. */
+  spareNextCommit(): void {
+    this.#failNextCommit = false;
+  }
+
+  /** Has a commit of the process that was started last failed as told? That process may not have heard of it yet. */
+  get hasFailed(): boolean {
+    return this.#hasFailed;
+  }
+
+  /** The disk as one life sees it: the last one, from now on. */
   of(life: Life): Disk {
+    this.#hasFailed = false;
     return { openStore: (dataDir) => this.#open(life, dataDir) };
   }
 
@@ -86,6 +98,7 @@ export class SimDisk {
   takeFailure(): boolean {
     const fails = this.#failNextCommit;
     this.#failNextCommit = false;
+    if (fails) this.#hasFailed = true;
     return fails;
   }
 }

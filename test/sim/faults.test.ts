@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { slotsOf } from "../../crdt/index.ts";
+import { present } from "../../src/kernel/assert.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
 import { Violations } from "./checkers/history.ts";
 import { Ledger } from "./checkers/ledger.ts";
 import { SimCluster, THREE_REGIONS } from "./cluster.ts";
+import type { SimDisk } from "./disk.ts";
 import { Trouble } from "./faults.ts";
 import { drawPlan, type Fault } from "./plan.ts";
 
@@ -101,5 +103,85 @@ describe("rows that the simulator garbles", () => {
       expect(await fewestSound(cluster, 2_000, () => repairAll(cluster))).toBe(1);
     });
     expect(violations.list).toEqual([]);
+  });
+});
+
+describe("a disk that the simulator tells to fail", () => {
+  /** A commit takes up to 250 ms, and its node hears of it up to 25 ms later. */
+  const SLOW = 50;
+
+  async function keepWriting(cluster: SimCluster, untilMs: number): Promise<void> {
+    for (let i = 0; cluster.kernel.nowMs < untilMs; i++) {
+      const path = `/v1/kv/b/k${i % KEYS}`;
+      const headers = { "content-type": "application/json" };
+      const request = { method: "PUT", path, headers, body: `${i}` };
+      await cluster.request("eu", request, { timeoutMs: 1_000 }).catch(() => {}); // nobody answers while it is down
+      await cluster.kernel.sleep(10);
+    }
+  }
+
+  /** How often it was told to fail while its node had not heard of the last failure. Looks from now on. */
+  function countEarly(cluster: SimCluster, disk: SimDisk): () => number {
+    const failNextCommit = disk.failNextCommit.bind(disk);
+    let count = 0;
+    disk.failNextCommit = () => {
+      if (cluster.isAlive("eu") && disk.hasFailed) count += 1;
+      failNextCommit();
+    };
+    return () => count;
+  }
+
+  it("may stop its node each time, also when told again before the node has heard of the last failure", async () => {
+    const { cluster, trouble, violations, strike } = makeScene(3, 1);
+    const stops: boolean[] = [];
+    await cluster.kernel.run(async () => {
+      await cluster.startAll();
+      const { disk } = present(cluster.member("eu").node, "eu runs");
+      const early = countEarly(cluster, disk);
+      // Every other process commits so soon that what was told to the one before is what befalls it.
+      disk.slowness = SLOW;
+      cluster.onNodeFailed = (name) => {
+        stops.push(trouble.mayStop(name));
+        disk.slowness = disk.slowness === 1 ? SLOW : 1;
+        cluster.start(name);
+      };
+      strike({ fsync: 100 });
+      await keepWriting(cluster, 60_000);
+      expect(early()).toBeGreaterThan(5);
+      expect(stops.length).toBeGreaterThan(50);
+      expect(stops).not.toContain(false);
+      await trouble.end();
+    });
+    expect(violations.list).toEqual([]);
+  });
+
+  it("may stop the process whose commit has failed, and no later one", async () => {
+    const { cluster, trouble, strike } = makeScene(4, 1);
+    await cluster.kernel.run(async () => {
+      await cluster.startAll();
+      const { disk } = present(cluster.member("eu").node, "eu runs");
+      disk.slowness = SLOW;
+      strike({ fsync: 10 });
+      void keepWriting(cluster, 10_000);
+      await cluster.kernel.until(() => disk.hasFailed, 10_000);
+      expect(cluster.isAlive("eu")).toBe(true); // it has not heard of it
+      cluster.crash("eu");
+      cluster.start("eu");
+      expect(trouble.mayStop("eu")).toBe(false);
+    });
+  });
+
+  it("fails no more when trouble is over", async () => {
+    const { cluster, trouble, strike } = makeScene(5, 1);
+    const stops: string[] = [];
+    await cluster.kernel.run(async () => {
+      await cluster.startAll();
+      cluster.onNodeFailed = (_, reason) => stops.push(reason);
+      strike({ fsync: 10 });
+      await cluster.kernel.sleep(100); // nobody writes
+      await trouble.end();
+      await keepWriting(cluster, cluster.kernel.nowMs + 1_000);
+    });
+    expect(stops).toEqual([]);
   });
 });

@@ -29,8 +29,6 @@ export class Trouble {
   readonly #images = new Map<string, StoreImage>();
   /** Nodes to be killed while they commit. */
   readonly #armed = new Set<string>();
-  /** Nodes whose disk was told to fail: they may stop by themselves. */
-  readonly #failing = new Set<string>();
   readonly #restarts = new Set<Promise<void>>();
   #isOver = false;
 
@@ -50,10 +48,10 @@ export class Trouble {
   async end(): Promise<void> {
     this.#isOver = true;
     this.#armed.clear();
-    for (const name of this.#failing)
-      if (this.#cluster.member(name).node?.disk.takeFailure()) this.#failing.delete(name);
-    for (const { node } of this.#cluster.members.values())
+    for (const { node } of this.#cluster.members.values()) {
+      node?.disk.spareNextCommit();
       if (node) Object.assign(node.disk, { slowness: 1, isFull: false });
+    }
     this.#cluster.heal();
     const { regions, kernel } = this.#cluster;
     for (const a of regions)
@@ -68,10 +66,10 @@ export class Trouble {
     await Promise.all(this.#restarts);
   }
 
-  /** Did we ask this node's disk to fail? Then it has done so now. One without room stops a node that adopts a copy:
-   *  what runs alone has changed sums in memory by then (pipeline.ts). */
-  takeFailure(name: string): boolean {
-    return this.#failing.delete(name);
+  /** May this node stop by itself: has its disk failed a commit of this process, because it was told to? Asked of the disk:
+   *  one can be told to fail again when it has done so already, but its node has not heard of that yet. */
+  mayStop(name: string): boolean {
+    return this.#cluster.member(name).node?.disk.hasFailed === true;
   }
 
   /** Starts it again after a while; after the end, at once. */
@@ -117,7 +115,6 @@ export class Trouble {
       case "rollback":
         return this.#rollBack(name);
       case "fsync":
-        this.#failing.add(name);
         this.#cluster.member(name).node?.disk.failNextCommit();
         return;
       case "damage":

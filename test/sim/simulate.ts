@@ -91,7 +91,7 @@ class Run {
     const rng = seededRng(this.#plan.seed + 0x5eed);
     const trouble = new Trouble(this.#cluster, this.#ledger, rng.fork());
     this.#cluster.onNodeFailed = (name, reason) => {
-      if (!trouble.takeFailure(name)) this.#violations.add("nodes go on", `${name} stopped by itself: ${reason}`);
+      if (!trouble.mayStop(name)) this.#violations.add("nodes go on", `${name} stopped by itself: ${reason}`);
       void trouble.revive(name);
     };
     await this.#cluster.startAll();
