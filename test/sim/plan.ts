@@ -126,7 +126,7 @@ const smallHours = (nodes: number): Hours => ({
   operationsPerMs: 0,
 });
 /** Operations in a long run, on average. */
-const OPERATIONS = 540;
+const OPERATIONS = 505;
 const RUSH_SHARE = 0.85;
 /** What a request takes besides thinking, roughly. */
 const ANSWER_MS = 60;
