@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+/** A second process that should have ended by itself, and has not: it must not outlive its test. */
+const SECOND_PROCESS_MS = 30_000;
 export const MAIN = join(ROOT, "dist/src/main.js");
 
 /** Ports that were free a moment ago. */
@@ -159,6 +161,8 @@ ${this.#options.extra ?? ""}`;
         STARLING_PEER_BIND: any,
       },
       stdio: ["ignore", "pipe", "pipe"],
+      timeout: SECOND_PROCESS_MS,
+      killSignal: "SIGKILL",
     });
     let output = "";
     for (const stream of [child.stdout, child.stderr])
