@@ -3,6 +3,7 @@ import type { Reader, Writer } from "../src/kernel/bytes.ts";
 import { compareBytes, compareText } from "../src/kernel/bytes.ts";
 import type { ActorId } from "../src/kernel/ids.ts";
 import { parseActorId } from "../src/kernel/ids.ts";
+import { checkElement } from "./element.ts";
 
 export type SlotType = "register" | "counter" | "flag" | "set";
 
@@ -91,10 +92,16 @@ export function readContent(input: Reader): Content {
     case "flag":
       return { kind };
     case "element":
-      return { kind, element: input.bytes() };
+      return { kind, element: readElement(input) };
     default:
       throw new InputError("bad-encoding", "unknown kind of content");
   }
+}
+
+function readElement(input: Reader): Uint8Array {
+  const element = input.bytes();
+  checkElement(element);
+  return element;
 }
 
 function readCounter(input: Reader): CounterContent {

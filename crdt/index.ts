@@ -21,7 +21,10 @@ export {
 } from "./digest.ts";
 export type { Dot, DotKey } from "./dot.ts";
 export { compareDots, dotKey, parseDotKey, readDots, writeDots } from "./dot.ts";
+export type { ElementValue } from "./element.ts";
+export { decodeElement, encodeElement } from "./element.ts";
 export type { Add, Entry } from "./entry.ts";
+
 export { addedCells, decodeEntry, encodeEntry, lastSeq, MAX_ADDS, MAX_DEPTH, MAX_REMOVES } from "./entry.ts";
 export { flag } from "./flag.ts";
 export type { Hlc, Stamp } from "./hlc.ts";
@@ -50,8 +53,7 @@ export type { Sibling } from "./register.ts";
 export { register } from "./register.ts";
 export type { Cell, OpenRow, Row } from "./row.ts";
 export { EMPTY_ROW, isEmptyRow, openRow } from "./row.ts";
-export type { ElementValue } from "./set.ts";
-export { decodeElement, encodeElement, set } from "./set.ts";
+export { set } from "./set.ts";
 export { CLOSED, VersionVector } from "./version-vector.ts";
 export type { Op, Seen, SlotOp } from "./write.ts";
 export { planWrite, samePath, slotTypeOfOp, startsWith, typesAt } from "./write.ts";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { SeenSums } from "../../crdt/content.ts";
 import type { Law } from "../../crdt/contract.test-kit.ts";
 import type { Cell, Content, Dot, Entry, Hlc, Row, Stamp } from "../../crdt/index.ts";
-import { compareDots, dotKey, VersionVector } from "../../crdt/index.ts";
+import { compareDots, dotKey, encodeElement, VersionVector } from "../../crdt/index.ts";
 import { InputError } from "../../src/kernel/assert.ts";
 import { toHex } from "../../src/kernel/bytes.ts";
 import type { ActorId } from "../../src/kernel/ids.ts";
@@ -26,6 +26,9 @@ export const text: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom("é", "\u{1f99c}", "\0", "__proto__", "\ufeffx", ...LONG),
 );
 export const seen: fc.Arbitrary<SeenSums> = fc.record({ actor, base: fc.nat(9), plus: big, minus: big });
+export const element: fc.Arbitrary<Uint8Array> = fc
+  .oneof(text, fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), bytes)
+  .map(encodeElement);
 export const content: fc.Arbitrary<Content> = fc.oneof(
   fc.record({ kind: fc.constant("register" as const), contentType: text, bytes }),
   fc.tuple(big, big, fc.nat(3), fc.nat(9)).map(([plus, minus, part, base]): Content => {
@@ -37,7 +40,7 @@ export const content: fc.Arbitrary<Content> = fc.oneof(
     return { kind: "reset", seen: [...sums].sort(order) };
   }),
   fc.constant({ kind: "flag" as const }),
-  fc.record({ kind: fc.constant("element" as const), element: bytes }),
+  fc.record({ kind: fc.constant("element" as const), element }),
 );
 export const hlc: fc.Arbitrary<Hlc> = fc.record({
   ms: fc.oneof(fc.nat(3), fc.integer({ min: 0, max: 2 ** 48 - 1 })),

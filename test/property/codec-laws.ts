@@ -65,6 +65,11 @@ function rowWith(value: Content, at: readonly string[] = []): Row {
   return { cells: new Map([[dotKey(only), { dot: only, path: at, content: value, stamp: STAMP }]]), stubs: new Map() };
 }
 
+/** No tag, another one, text that is not UTF-8, numbers that have another text or are none, and what is no boolean. */
+const NO_ELEMENTS = [[], [0], [5, 1], [1, 0xff], [2, 0x30, 0x31], [2, 0x78], [2], [3], [3, 2], [3, 1, 1]].map((bytes) =>
+  Uint8Array.from(bytes),
+);
+
 /** Per actor: gap and length of each run, as written. */
 type Runs = readonly (readonly [who: number, runs: readonly number[]])[];
 
@@ -261,6 +266,11 @@ export const codecLaws: readonly Law[] = [
   law("any entry decodes to itself from its one encoding", [entry], (value) => {
     same(decodeEntry(encodeEntry(value)), value, "decoded");
     same(encodeEntry({ ...value, removes: [...value.removes].reverse() }), encodeEntry(value), "in another order");
+  }),
+  law("bytes that stand for no element are refused", [entry, fc.constantFrom(...NO_ELEMENTS)], (value, element) => {
+    const content: Content = { kind: "element", element };
+    refused("in a row", () => decodeRow(encodeRow(rowWith(content))));
+    refused("in an entry", () => decodeEntry(encodeEntry({ ...value, adds: [{ path: [], content }] })));
   }),
   law("any version vector and any dots decode to themselves", [vector, fc.array(dot, { maxLength: 9 })], (v, dots) => {
     same(VersionVector.decode(v.encode()), v, "vector");
