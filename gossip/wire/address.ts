@@ -45,12 +45,13 @@ export function isWildcard(host: string): boolean {
 }
 
 function ipv4ToBytes(text: string): Uint8Array | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
+  const match = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/.exec(text);
+  if (!match) return undefined;
   const bytes = new Uint8Array(4);
-  for (const [at, part] of parts.entries()) {
-    if (!/^(?:0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[at] = Number(part);
+  for (let at = 0; at < 4; at++) {
+    const part = Number(match[at + 1]);
+    if (part > 255) return undefined;
+    bytes[at] = part;
   }
   return bytes;
 }

@@ -99,7 +99,11 @@ export function fromHex(text: string): Uint8Array {
 }
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const VALUE_OF = new Map([...ALPHABET].map((char, value) => [char, value]));
+/** By code unit. */
+const VALUE_OF: readonly (number | undefined)[] = Array.from({ length: 128 }, (_, unit) => {
+  const value = ALPHABET.indexOf(String.fromCharCode(unit));
+  return value < 0 ? undefined : value;
+});
 
 /** base64url without padding (RFC 4648 §5). */
 export function toBase64Url(bytes: Uint8Array): string {
@@ -118,8 +122,8 @@ export function fromBase64Url(text: string): Uint8Array {
   let bits = 0;
   let held = 0;
   let at = 0;
-  for (const char of text) {
-    const value = VALUE_OF.get(char);
+  for (let i = 0; i < text.length; i++) {
+    const value = VALUE_OF[text.charCodeAt(i)];
     if (value === undefined) throw new InputError("bad-base64url", "expected base64url without padding");
     bits = (bits << 6) | value;
     held += 6;
@@ -141,8 +145,14 @@ const SPARE_BYTES = 65_536;
 // and to collect. A slab lives as long as the last of its pieces.
 const SLAB_BYTES = 16_384;
 const PIECE_BYTES = 1_024;
+const SHORT_COPY = 128;
 let slab = EMPTY_BYTES;
 let slabUsed = 0;
+
+/** A copy, as cheap as they come. */
+export function copyBytes(bytes: Uint8Array): Uint8Array {
+  return onSlab(bytes, bytes.length);
+}
 
 /** A copy of the first `length` bytes. */
 function onSlab(bytes: Uint8Array, length: number): Uint8Array {
@@ -151,7 +161,9 @@ function onSlab(bytes: Uint8Array, length: number): Uint8Array {
     slab = new Uint8Array(SLAB_BYTES);
     slabUsed = 0;
   }
-  slab.set(bytes.subarray(0, length), slabUsed);
+  // Short ones byte by byte: a view of them to copy from costs more.
+  if (length <= SHORT_COPY) for (let i = 0; i < length; i++) slab[slabUsed + i] = bytes[i] as number;
+  else slab.set(bytes.length === length ? bytes : bytes.subarray(0, length), slabUsed);
   slabUsed += length;
   return slab.subarray(slabUsed - length, slabUsed);
 }

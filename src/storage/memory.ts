@@ -1,4 +1,5 @@
 import { assert, type InternalError } from "../kernel/assert.ts";
+import { copyBytes } from "../kernel/bytes.ts";
 import type { ActorId } from "../kernel/ids.ts";
 import { checkCommit, type HighWater, nameOfKey } from "./check-commit.ts";
 import { compareRowKeys, compareSlots, compareUtf8 } from "./key-order.ts";
@@ -141,9 +142,9 @@ export class MemoryStore implements Store {
   #apply(commit: Commit): void {
     for (const row of commit.rows) {
       if (row.body === null) this.#removeRow(row);
-      else this.#putRow({ ...row, body: row.body.slice(), isSound: true });
+      else this.#putRow({ ...row, body: copyBytes(row.body), isSound: true });
     }
-    for (const record of commit.log) this.#log.add({ ...record, body: record.body.slice(), isSound: true });
+    for (const record of commit.log) this.#log.add({ ...record, body: copyBytes(record.body), isSound: true });
     this.#log.cut(commit.cutLog);
     for (const entry of commit.vectors) this.#vectors.set(`${entry.partition} ${entry.actor}`, entry);
     for (const entry of commit.floors) this.#floors.set(`${entry.partition} ${entry.actor}`, entry);

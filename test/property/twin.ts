@@ -61,9 +61,16 @@ export class NaiveTwin implements Twin {
   }
 
   #live(key: string, requests: ReadonlySet<number>): Set<Fact> {
-    const known = [...requests].map((id) => this.#requests[id]).filter((r) => r?.key === key);
-    const removed = new Set(known.flatMap((r) => [...(r?.removed ?? [])]));
-    return new Set(known.flatMap((r) => r?.facts ?? []).filter((fact) => !removed.has(fact)));
+    const live = new Set<Fact>();
+    const known: Remembered[] = [];
+    for (const id of requests) {
+      const request = this.#requests[id];
+      if (request?.key !== key) continue;
+      known.push(request);
+      for (const fact of request.facts) live.add(fact);
+    }
+    for (const { removed } of known) for (const fact of removed) live.delete(fact);
+    return live;
   }
 
   #operate(recording: Recording, op: Op): void {

@@ -1,3 +1,4 @@
+import { EMPTY_BYTES } from "../../src/kernel/bytes.ts";
 import type { Core } from "./life.ts";
 
 /** What of a body travels in one piece: what its source gave in one turn. */
@@ -16,9 +17,10 @@ export function whole(part: Part): Uint8Array<ArrayBuffer> {
   return out;
 }
 
-/** An answer that came in one piece, without the cost of a Response. */
+/** An answer in one piece, without the cost of a Response. */
 export class WholeResponse {
   readonly status: number;
+  readonly statusText = "";
   readonly headers: Headers;
   readonly #bytes: Uint8Array<ArrayBuffer>;
 
@@ -28,12 +30,17 @@ export class WholeResponse {
     this.#bytes = bytes;
   }
 
+  /** Of a handler's answer: the bytes when they are at hand, or what they come through. */
+  static bodyOf(response: Response): Uint8Array | ReadableStream<Uint8Array> | null {
+    return response instanceof WholeResponse ? response.#bytes : response.body;
+  }
+
   get ok(): boolean {
     return this.status >= 200 && this.status < 300;
   }
 
   get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    return this.#bytes.length === 0 ? null : new Response(this.#bytes).body;
+    return this.#bytes.length === 0 ? null : new RealResponse(this.#bytes).body;
   }
 
   async arrayBuffer(): Promise<ArrayBuffer> {
@@ -70,7 +77,7 @@ export class WholeRequest {
   }
 
   get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    return this.#bytes && new Response(this.#bytes).body;
+    return this.#bytes && new RealResponse(this.#bytes).body;
   }
 
   async arrayBuffer(): Promise<ArrayBuffer> {
@@ -83,6 +90,24 @@ export class WholeRequest {
   }
 }
 
+const RealResponse = globalThis.Response;
+
+/** Stands for the global Response while a simulation runs, as @hono/node-server's does in production: a body at hand
+ *  needs no stream. */
+export const QuickResponse: typeof Response = new Proxy(RealResponse, {
+  construct(target, [body, init = {}]: ConstructorParameters<typeof Response>) {
+    const bytes = typeof body === "string" ? encoder.encode(body) : (body ?? EMPTY_BYTES);
+    const isWhole = bytes instanceof Uint8Array && bytes.length < WINDOW_BYTES;
+    if (!isWhole || init.statusText) return new target(body, init);
+    const headers = new Headers(init.headers);
+    if (typeof body === "string" && !headers.has("content-type"))
+      headers.set("content-type", "text/plain;charset=UTF-8");
+    return new WholeResponse(init.status ?? 200, headers, new Uint8Array(bytes));
+  },
+});
+Object.setPrototypeOf(WholeResponse.prototype, RealResponse.prototype); // an instance of Response, for who asks
+
+const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** A source is not read further while so much is on its way or unread: a slow reader slows its writer. */
@@ -101,10 +126,16 @@ export class BodyReader {
   #reading = false;
 
   /** @param send called at least once, at the end of this turn: with the first part of a body, or with an empty one. */
-  constructor(core: Core, body: ReadableStream<Uint8Array> | null, send: (part: Part, isFirst: boolean) => void) {
+  constructor(
+    core: Core,
+    body: ReadableStream<Uint8Array> | Uint8Array | null,
+    send: (part: Part, isFirst: boolean) => void,
+  ) {
     this.#core = core;
     this.#send = send;
-    this.#reader = body?.getReader();
+    const isWhole = body instanceof Uint8Array;
+    if (isWhole && body.length > 0) this.#chunks.push(body);
+    this.#reader = isWhole ? undefined : body?.getReader();
     if (this.#reader === undefined) this.#end = "done";
     else void this.#read(this.#reader);
     this.#sendAtTurnEnd();

@@ -174,7 +174,7 @@ export class HttpExchange {
     const response = await answerOf(service, request);
     if (!service.life.alive) return;
     const { status, headers } = response;
-    this.#responseReader = new BodyReader(this.#core, response.body, (part, isFirst) => {
+    this.#responseReader = new BodyReader(this.#core, WholeResponse.bodyOf(response), (part, isFirst) => {
       if (!service.life.alive) return;
       if (part.end) this.#serverDone();
       const hash = hashPart(part) ^ (isFirst ? status : 0);

@@ -32,7 +32,8 @@ export const EVERYONE = "*";
 /** The ways between places: their quality, and where nothing passes. Names are those of regions or of nodes. */
 export class Links {
   readonly #rng: Rng;
-  readonly #qualities = new Map<string, LinkQuality>();
+  /** By region and region. */
+  readonly #qualities = new Map<string, Map<string, LinkQuality>>();
   #cuts: (readonly [from: string, to: string])[] = [];
   #waiting = new Set<() => void>();
 
@@ -43,12 +44,16 @@ export class Links {
   /** Between two regions (or within one), in both directions. */
   setQuality(a: string, b: string, change: Partial<LinkQuality>): void {
     const next = { ...this.#quality(a, b), ...change };
-    this.#qualities.set(`${a}|${b}`, next);
-    this.#qualities.set(`${b}|${a}`, next);
+    this.#set(a, b, next);
+    this.#set(b, a, next);
+  }
+
+  #set(a: string, b: string, quality: LinkQuality): void {
+    this.#qualities.set(a, new Map([...(this.#qualities.get(a) ?? []), [b, quality]]));
   }
 
   #quality(a: string, b: string): LinkQuality {
-    return this.#qualities.get(`${a}|${b}`) ?? (a === b ? WITHIN_REGION : BETWEEN_REGIONS);
+    return this.#qualities.get(a)?.get(b) ?? (a === b ? WITHIN_REGION : BETWEEN_REGIONS);
   }
 
   cutOneWay(from: string, to: string): void {
@@ -85,10 +90,12 @@ export class Links {
     const { lossPercent, duplicatePercent, reorderPercent, delayMs, jitterMs } = this.#quality(from.region, to.region);
     if (this.#happens(lossPercent)) return [];
     const copies = this.#happens(duplicatePercent) ? 2 : 1;
-    return Array.from({ length: copies }, () => {
+    const delaysMs: number[] = [];
+    while (delaysMs.length < copies) {
       const late = this.#happens(reorderPercent) ? 2 * (delayMs + jitterMs) + 10 : 0;
-      return this.delayMs(from, to) + this.#rng.unit() * late;
-    });
+      delaysMs.push(this.delayMs(from, to) + this.#rng.unit() * late);
+    }
+    return delaysMs;
   }
 
   /** How long a segment of a stream takes, lost ones sent again. */

@@ -1,4 +1,5 @@
 import { assert } from "../../src/kernel/assert.ts";
+import { copyBytes } from "../../src/kernel/bytes.ts";
 import {
   type Address,
   type DatagramSocket,
@@ -122,7 +123,7 @@ export class LifeNetwork implements Network {
       scheduler.at(scheduler.nowMs + delayMs, PHASE_IO, () => {
         assert(hashBytes(bytes) === hash, `bytes changed after ${this.#life.name} had sent them`);
         if (this.#links.isCut(this.#machine, target)) return false;
-        return target.datagrams.get(to.port)?.receive(bytes.slice(), hash, from) ?? false;
+        return target.datagrams.get(to.port)?.receive(copyBytes(bytes), hash, from) ?? false;
       });
     }
   }

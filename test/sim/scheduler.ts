@@ -82,7 +82,7 @@ export class Scheduler {
       const turn = (): void => {
         queued -= 1;
         if (isOver) return;
-        guardThisTurn();
+        guardThisTurn(queued === 0);
         try {
           isOver = this.#turn(decide) === "stop";
           if (isOver) resolve();
@@ -90,7 +90,8 @@ export class Scheduler {
           isOver = true;
           reject(error);
         }
-        if (queued === 0 && !isOver) queue();
+        if (isOver) guardThisTurn(true);
+        else if (queued === 0) queue();
       };
       const queue = (): void => {
         for (; queued < TURNS_PER_LOOP; queued++) realSetImmediate(turn);

@@ -1,5 +1,5 @@
 import { assert } from "../../src/kernel/assert.ts";
-import { concatBytes } from "../../src/kernel/bytes.ts";
+import { concatBytes, copyBytes } from "../../src/kernel/bytes.ts";
 import type { Address, Stream, StreamHandlers } from "../../src/world/world.ts";
 import type { Life } from "./life.ts";
 import type { Links } from "./links.ts";
@@ -173,12 +173,14 @@ export class StreamEnd implements Stream {
       const bytes = this.#queue.shift();
       if (bytes === undefined) break;
       if (bytes.length > left) this.#queue.unshift(bytes.subarray(left));
-      parts.push(bytes.subarray(0, left));
+      parts.push(bytes.length > left ? bytes.subarray(0, left) : bytes);
       left -= Math.min(left, bytes.length);
     }
     this.#queuedBytes -= SEGMENT_BYTES_MAX - left;
     this.#unreadBytes += SEGMENT_BYTES_MAX - left;
-    const bytes = concatBytes(parts); // a copy: the receiver must not see what the sender does with its bytes
+    const [first] = parts;
+    // A copy: the receiver must not see what the sender does with its bytes.
+    const bytes = first && parts.length === 1 ? copyBytes(first) : concatBytes(parts);
     return { kind: "data", bytes, hash: hashBytes(bytes) };
   }
 

@@ -193,7 +193,7 @@ export class SimKernel {
   async run<T>(body: () => Promise<T>): Promise<T> {
     await new Promise((resolve) => realSetImmediate(resolve)); // a turn of our own: the caller's is not simulated
     const removeGuards = installGuards();
-    guardThisTurn();
+    guardThisTurn(true);
     const core = this.#core;
     const onRejection = (error: unknown): void => core.fail(error);
     process.on("unhandledRejection", onRejection);

@@ -23,6 +23,8 @@ export interface Written {
   readonly atMs: number;
   /** Writes of the same key that its node had applied before it. */
   readonly here: ReadonlySet<Written>;
+  /** The same, and this one, by their indexes. */
+  readonly afterBits: bigint;
   /** Nodes that ever had it durable. */
   readonly everAt: Set<string>;
   /** No disk has it since a disk went back: it, and what it removed, may be gone or not. */
@@ -45,6 +47,10 @@ export interface DiskState {
   vectors: Vectors;
   floors: Vectors;
   readonly applied: Set<Written>;
+  /** The same per key, a bit per write by its index: names a set of writes without listing it. */
+  readonly appliedBits: Map<KeyId, bigint>;
+  /** Writes that it never had. */
+  readonly missing: Set<Written>;
   readonly rows: Map<KeyId, Row>;
   /** Keys in damaged leaves, known to the node or not: until they are healed, only what it answers is judged. */
   readonly damaged: Set<KeyId>;
@@ -63,6 +69,8 @@ export function newDisk(): DiskState {
     vectors: new Map(),
     floors: new Map(),
     applied: new Set(),
+    appliedBits: new Map(),
+    missing: new Set(),
     rows: new Map(),
     damaged: new Set(),
     positions: new Map(),

@@ -15,12 +15,13 @@ import { LAYOUT } from "../../../src/replication/replica.ts";
 import type { StoreImage } from "../../../src/storage/memory.ts";
 import type { Commit, LogRecord, VectorEntry } from "../../../src/storage/store.ts";
 import type { DiskObserver } from "../cluster.ts";
+import { AppliedSets, bitOf } from "./applied.ts";
 import type { DiskState, RowState, Written } from "./disk-state.ts";
 import { isCovered, newDisk, seqOf, setSeq, vectorsOf } from "./disk-state.ts";
 import type { KeyId, Violations } from "./history.ts";
 import { keyId } from "./history.ts";
 import { journalGap } from "./journal.ts";
-import { liveCells, without } from "./naive.ts";
+import { without } from "./naive.ts";
 import { checkRow } from "./rows.ts";
 
 /** All that ever became durable on any disk: every entry once, with what its node knew when it was made; and per disk
@@ -34,7 +35,7 @@ export class Ledger implements DiskObserver {
   readonly #nowMs: () => number;
   readonly #layout: Layout;
   readonly #rows = new Map<string, Row>();
-  readonly #live = new Map<string, ReadonlyMap<DotKey, Cell>>();
+  readonly #sets = new AppliedSets((id) => this.byKey.get(id) ?? []);
   readonly #disks = new Map<string, DiskState>();
   /** What a disk was put back to, until it is opened. */
   readonly #restored = new Set<string>();
@@ -50,6 +51,7 @@ export class Ledger implements DiskObserver {
     let disk = this.#disks.get(node);
     if (!disk) {
       disk = newDisk();
+      for (const write of this.written.values()) disk.missing.add(write);
       this.#disks.set(node, disk);
     }
     return disk;
@@ -84,9 +86,10 @@ export class Ledger implements DiskObserver {
     for (const row of commit.rows) {
       const id = keyId(row);
       changed.add(id);
-      this.#checkJournal(node, disk, row, commit);
+      const after = row.body === null ? EMPTY_ROW : this.#rowOf(row.body);
+      this.#checkJournal(node, disk, id, after, commit);
       if (row.body === null) disk.rows.delete(id);
-      else disk.rows.set(id, this.#rowOf(row.body));
+      else disk.rows.set(id, after);
     }
     for (const id of this.#noteDamage(node, disk, commit.damaged)) changed.add(id);
     if (copied.size > 0)
@@ -110,7 +113,7 @@ export class Ledger implements DiskObserver {
     const covered = this.#coveredAnywhere();
     const disk = this.disk(node);
     disk.vectors = vectorsOf(after.vectors);
-    for (const write of disk.applied) if (!isCovered(disk.vectors, write)) disk.applied.delete(write);
+    for (const write of disk.applied) if (!isCovered(disk.vectors, write)) this.#noteUndone(disk, write);
     const still = this.#coveredAnywhere();
     for (const write of covered) if (!still.has(write)) write.lost = true;
     this.#restored.add(node);
@@ -136,6 +139,7 @@ export class Ledger implements DiskObserver {
     disk.vectors = vectors;
     disk.floors = vectorsOf(from.floors);
     disk.applied.clear();
+    disk.appliedBits.clear();
     for (const write of this.written.values()) if (isCovered(vectors, write)) this.#noteApplied(node, disk, write);
     disk.lastPos = from.lastPos;
     disk.positions.clear();
@@ -168,8 +172,17 @@ export class Ledger implements DiskObserver {
   }
 
   #noteApplied(node: string, disk: DiskState, write: Written): void {
+    const id = keyId(write.key);
     disk.applied.add(write);
+    disk.appliedBits.set(id, (disk.appliedBits.get(id) ?? 0n) | bitOf(write));
+    disk.missing.delete(write);
     write.everAt.add(node);
+  }
+
+  #noteUndone(disk: DiskState, write: Written): void {
+    const id = keyId(write.key);
+    disk.applied.delete(write);
+    disk.appliedBits.set(id, (disk.appliedBits.get(id) ?? 0n) & ~bitOf(write));
   }
 
   /** The entry of a log record: the known one, or a new one. */
@@ -202,12 +215,15 @@ export class Ledger implements DiskObserver {
       removes: new Set(entry.removes.map(dotKey)),
       node: author,
       atMs: this.#nowMs(),
-      here: new Set(siblings.filter((other) => disk.applied.has(other))),
+      here: this.#appliedAt(disk, id),
+      afterBits: (disk.appliedBits.get(id) ?? 0n) | bitOf({ index: siblings.length }),
       everAt: new Set(),
       lost: false,
     };
     this.written.set(name, write);
-    this.byKey.set(id, [...siblings, write]);
+    siblings.push(write);
+    this.byKey.set(id, siblings);
+    for (const other of this.#disks.values()) other.missing.add(write);
     const tag = entry.stamp.reason ?? "";
     this.byTag.set(tag, [...(this.byTag.get(tag) ?? []), write]);
     return write;
@@ -218,8 +234,8 @@ export class Ledger implements DiskObserver {
   /** Returns the partitions that a copy was adopted in: vectors may rise past the log only with their floors. */
   #raise(node: string, disk: DiskState, commit: Commit, risen: ReadonlyMap<string, VectorEntry>): Set<number> {
     const copied = new Set<number>();
-    const told = new Set(commit.vectors.map(({ partition, actor }) => `${partition} ${actor}`));
-    for (const name of without(risen.keys(), told))
+    const told = (): Set<string> => new Set(commit.vectors.map(({ partition, actor }) => `${partition} ${actor}`));
+    for (const name of risen.size === 0 ? [] : without(risen.keys(), told()))
       this.#violations.add("one transaction", `${node} logged an entry of ${name} and did not raise its vector`);
     for (const { partition, actor, seq } of commit.vectors) {
       const have = seqOf(disk.vectors, partition, actor);
@@ -249,12 +265,8 @@ export class Ledger implements DiskObserver {
       if (vector === null || vector.length <= 1 || (known && equalBytes(known, vector))) continue;
       disk.acks.set(at, vector);
       const acknowledged = VersionVector.decode(vector);
-      for (const write of this.written.values())
-        if (
-          write.partition === partition &&
-          acknowledged.seq(write.entry.actor) >= lastSeq(write.entry) &&
-          !write.everAt.has(peer)
-        )
+      for (const write of this.#disks.get(peer)?.missing ?? this.written.values())
+        if (write.partition === partition && acknowledged.seq(write.entry.actor) >= lastSeq(write.entry))
           this.#violations.add("acknowledgements are true", `${node} thinks that ${peer} has ${write.name}`);
     }
   }
@@ -310,30 +322,32 @@ export class Ledger implements DiskObserver {
     }
     const row = disk.rows.get(id) ?? EMPTY_ROW;
     const applied = this.#noteState(disk, id, row.cells);
-    const expected = this.#liveOf(id, applied);
+    const expected = this.liveOf(applied);
     checkRow({ node, id, row, applied, all: this.byKey.get(id) ?? [], expected }, disk, this.#violations);
   }
 
   /** Remembers what is live now: as the row says, or as it must be. */
   #noteState(disk: DiskState, id: KeyId, held: RowState["live"] | null): ReadonlySet<Written> {
-    const applied = new Set((this.byKey.get(id) ?? []).filter((write) => disk.applied.has(write)));
-    const state = { fromMs: this.#nowMs(), live: held ?? this.#liveOf(id, applied), applied };
+    const applied = this.#appliedAt(disk, id);
+    const state = { fromMs: this.#nowMs(), live: held ?? this.liveOf(applied), applied };
     const states = disk.states.get(id);
     if (states) states.push(state);
     else disk.states.set(id, [state]);
     return applied;
   }
 
-  /** Worked out from all entries; once for all disks that have applied the same. */
-  #liveOf(id: KeyId, applied: ReadonlySet<Written>): ReadonlyMap<DotKey, Cell> {
-    let which = `${id}:`;
-    for (const write of applied) which += String.fromCharCode(write.index);
-    let live = this.#live.get(which);
-    if (!live) {
-      live = liveCells(applied);
-      this.#live.set(which, live);
-    }
-    return live;
+  /** The writes of a key that a disk has applied. */
+  #appliedAt(disk: DiskState, id: KeyId): ReadonlySet<Written> {
+    return this.#sets.of(id, disk.appliedBits.get(id) ?? 0n);
+  }
+
+  /** A write, and what its node had applied before it. */
+  liveAfter({ key, afterBits }: Written): ReadonlyMap<DotKey, Cell> {
+    return this.liveOf(this.#sets.of(keyId(key), afterBits));
+  }
+
+  liveOf(applied: ReadonlySet<Written>): ReadonlyMap<DotKey, Cell> {
+    return this.#sets.liveOf(applied);
   }
 
   /** Equal bytes are one row: each is seen on every disk, and again at each start. */
@@ -347,17 +361,13 @@ export class Ledger implements DiskObserver {
     return row;
   }
 
-  #checkJournal(node: string, disk: DiskState, row: Commit["rows"][number], commit: Commit): void {
-    if (disk.damaged.has(keyId(row))) return; // what it can't read, it can't record
-    const before = disk.rows.get(keyId(row)) ?? EMPTY_ROW;
-    const after = row.body === null ? EMPTY_ROW : this.#rowOf(row.body);
-    const gap = journalGap(
-      before.cells,
-      after.cells,
-      commit.journal.filter((record) => keyId(record) === keyId(row)),
-    );
+  #checkJournal(node: string, disk: DiskState, id: KeyId, after: Row, commit: Commit): void {
+    if (disk.damaged.has(id)) return; // what it can't read, it can't record
+    const before = disk.rows.get(id) ?? EMPTY_ROW;
+    const records = commit.journal.filter((record) => keyId(record) === id);
+    const gap = journalGap(before.cells, after.cells, records);
     if (gap.length > 0)
-      this.#violations.add("journal is complete", `${keyId(row)} at ${node}: ${gap} lost a conflict unrecorded`);
+      this.#violations.add("journal is complete", `${id} at ${node}: ${gap} lost a conflict unrecorded`);
   }
 
   // ---- asked by checkers

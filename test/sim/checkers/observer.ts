@@ -33,7 +33,9 @@ export class Observer {
     for (const [id, row] of disk.rows) {
       const partition = this.#ledger.byKey.get(id)?.[0]?.partition;
       if (partition === undefined || row.cells.size === 0) continue;
-      live.set(partition, [...(live.get(partition) ?? []), ...[...row.cells.keys()].map((dot) => `${id} ${dot}`)]);
+      const dots = live.get(partition) ?? [];
+      for (const dot of row.cells.keys()) dots.push(`${id} ${dot}`);
+      live.set(partition, dots);
     }
     const damaged = new Set([...disk.damaged].map((id) => this.#ledger.byKey.get(id)?.[0]?.partition));
     for (const { partition, digest } of status.partitions) {

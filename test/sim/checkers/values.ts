@@ -23,7 +23,11 @@ export function checkValues(
   const attempts = new Map(history.writes.map((attempt) => [attempt.tag, attempt]));
   const twin = new NaiveTwin();
   const ids = new Map([...ledger.written.values()].map((write, id) => [write, id]));
-  const idsOf = (writes: Iterable<Written>): Set<number> => new Set([...writes].map((write) => ids.get(write) ?? -1));
+  const idsOf = (writes: Iterable<Written>): Set<number> => {
+    const found = new Set<number>();
+    for (const write of writes) found.add(ids.get(write) ?? -1);
+    return found;
+  };
   const untold = new Set<KeyId>();
   for (const [write, id] of ids) {
     const attempt = attempts.get(write.entry.stamp.reason ?? "");

@@ -5,7 +5,7 @@ import type { Written } from "./disk-state.ts";
 import type { History, Violations, WriteAttempt } from "./history.ts";
 import { keyId } from "./history.ts";
 import type { Ledger } from "./ledger.ts";
-import { changesNothing, liveCells, removesOf, sameSet, without } from "./naive.ts";
+import { changesNothing, removesOf, sameSet, without } from "./naive.ts";
 
 /** Each attempt against the entry that came of it: acknowledged means durable before, and names exactly what it may;
  *  refused means that nothing happened; nothing is carried out twice, and nobody else wrote. */
@@ -19,7 +19,7 @@ export function checkWrites(history: History, ledger: Ledger, violations: Violat
     if (entries.length > 1) violations.add("written once", `${attempt.tag}: ${entries.map(({ name }) => name)}`);
     if (attempt.outcome === "refused" && entry)
       violations.add("refused is undone", `${attempt.tag} was refused (${attempt.answer}) and is ${entry.name}`);
-    if (entry) checkEntry(attempt, entry, violations);
+    if (entry) checkEntry(attempt, entry, ledger, violations);
     if (attempt.outcome === "acknowledged") checkAcknowledged(attempt, entry, ledger, violations);
   }
 }
@@ -30,13 +30,13 @@ function sawOf({ context }: WriteAttempt): ReadonlySet<DotKey> | null | undefine
   return context.dots ?? undefined;
 }
 
-function checkEntry(attempt: WriteAttempt, written: Written, violations: Violations): void {
+function checkEntry(attempt: WriteAttempt, written: Written, ledger: Ledger, violations: Violations): void {
   const { entry, here } = written;
   if (keyId(attempt.key) !== keyId(entry) || attempt.node !== written.node)
     violations.add("written by clients", `${attempt.tag} became ${written.name}: another key or node`);
   const saw = sawOf(attempt);
   if (saw === undefined) return;
-  const live = liveCells(here);
+  const live = ledger.liveOf(here);
   const named = written.removes;
   const expected = removesOf(attempt.ops, live, saw, entry.actor);
   if (expected === null) {
@@ -69,7 +69,7 @@ function checkAcknowledged(
   const vector = reply.session?.find(({ partition }) => partition === written.partition)?.vector;
   if (reply.session && (vector?.seq(written.entry.actor) ?? 0) < lastSeq(written.entry))
     violations.add("session", `the token of ${tag} does not cover ${written.name}`);
-  if (reply.dots && !sameSet(reply.dots, new Set(liveCells([...written.here, written]).keys())))
+  if (reply.dots && !sameSet(reply.dots, new Set(ledger.liveAfter(written).keys())))
     violations.add("reply is exact", `${tag} (${written.name}) answered with ${[...reply.dots]}`);
 }
 
