@@ -4,7 +4,7 @@ import { present } from "../../src/kernel/assert.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
 import { Violations } from "./checkers/history.ts";
 import { Ledger } from "./checkers/ledger.ts";
-import { SimCluster, THREE_REGIONS } from "./cluster.ts";
+import { SimCluster, type SimClusterOptions, THREE_REGIONS } from "./cluster.ts";
 import type { SimDisk } from "./disk.ts";
 import { Trouble } from "./faults.ts";
 import { drawPlan, type Fault } from "./plan.ts";
@@ -22,7 +22,7 @@ interface Scene {
   readonly strike: (faults: Readonly<Partial<Record<Fault, number>>>) => void;
 }
 
-function makeScene(seed: number, nodes: number): Scene {
+function makeScene(seed: number, nodes: number, more: Partial<SimClusterOptions> = {}): Scene {
   const violations = new Violations();
   const ledger: Ledger = new Ledger(violations, () => cluster.kernel.nowMs, LAYOUT);
   const cluster = new SimCluster({
@@ -30,6 +30,7 @@ function makeScene(seed: number, nodes: number): Scene {
     nodes: THREE_REGIONS.slice(0, nodes),
     observer: ledger,
     tuning: () => ({ layout: LAYOUT }),
+    ...more,
   });
   const trouble = new Trouble(cluster, ledger, seededRng(seed));
   const strike: Scene["strike"] = (faults) =>
@@ -102,6 +103,34 @@ describe("rows that the simulator garbles", () => {
       strike({ damage: 500, rollback: 500 });
       expect(await fewestSound(cluster, 2_000, () => repairAll(cluster))).toBe(1);
     });
+    expect(violations.list).toEqual([]);
+  });
+});
+
+describe("sums that the simulator loses", () => {
+  it("are doubted where the log was cut, and heal from a node that has all of the partition", async () => {
+    const doubts: unknown[] = [];
+    const { cluster, trouble, violations, strike } = makeScene(13, 3, {
+      config: (config) => ({ ...config, replication: { ...config.replication, historyMs: 2_000 } }),
+      onLog: ({ event, fields }) => {
+        if (event === "storage.sums-lost") doubts.push(fields.leavesToCompare);
+      },
+    });
+    await cluster.kernel.run(async () => {
+      await cluster.startAll();
+      await write(cluster);
+      await cluster.until(
+        () => cluster.names.every((name) => cluster.image(name)?.log.length === 0),
+        60_000,
+        "the logs are cut",
+      );
+      strike({ "lost-sums": 500, damage: 700 });
+      await cluster.kernel.sleep(30_000);
+      await trouble.end();
+      await cluster.startAll();
+      await cluster.converged();
+    });
+    expect(doubts).toContain(LEAVES.length);
     expect(violations.list).toEqual([]);
   });
 });

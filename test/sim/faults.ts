@@ -1,7 +1,7 @@
 import { assertNever } from "../../src/kernel/assert.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
-import { damageRow } from "../../src/storage/memory.ts";
+import { damageRow, damageSums } from "../../src/storage/memory.ts";
 import { seqOf } from "./checkers/disk-state.ts";
 import { type KeyId, keyId } from "./checkers/history.ts";
 import type { Ledger } from "./checkers/ledger.ts";
@@ -119,6 +119,8 @@ export class Trouble {
         return;
       case "damage":
         return this.#damage(name);
+      case "lost-sums":
+        return this.#loseSums(name);
       case "clock":
         this.#cluster.member(name).node?.clock.jump(this.#rng.below(20_000) - 10_000);
         return;
@@ -230,13 +232,36 @@ export class Trouble {
     await this.revive(name);
   }
 
-  /** Leaves on a disk that are marked as damaged, or hold a garbled row. Asked of the disk itself: what befalls a stopped
+  /** Garbles what a stopped node saved of a partition's sums. Where its log was cut it doubts all leaves of that partition
+   *  then, so one other node must be able to heal them all. */
+  async #loseSums(name: string): Promise<void> {
+    const image = this.#cluster.image(name);
+    if (!image || image.sums.size === 0 || !this.#cluster.isAlive(name)) return;
+    const partition = pick([...image.sums.keys()], this.#rng);
+    const ids = this.#keysOf(new Set([partition]));
+    const canHealAll = (other: string): boolean => {
+      const damaged = this.#damagedLeaves(other);
+      return ids.every((id) => !damaged.has(this.#leafOf(id)) && this.#canHeal(other, name, id));
+    };
+    if (!this.#cluster.names.some((other) => other !== name && canHealAll(other))) return;
+    this.#cluster.crash(name);
+    const last = this.#cluster.image(name);
+    if (last) this.#cluster.restoreImage(name, damageSums(last, partition));
+    await this.revive(name);
+  }
+
+  #keysOf(partitions: ReadonlySet<number>): KeyId[] {
+    return [...this.#ledger.byKey].filter(([, [write]]) => write && partitions.has(write.partition)).map(([id]) => id);
+  }
+
+  /** Leaves on a disk that are marked as damaged, hold a garbled row, or lost their sums. Asked of the disk itself: what befalls a stopped
    *  node's the ledger hears only when the node is up again. */
   #damagedLeaves(name: string): Set<string> {
     const image = this.#cluster.image(name);
     const marked = [...(image?.damaged.values() ?? [])].map(({ partition, leaf }) => `${partition} ${leaf}`);
     const garbled = [...(image?.rows.values() ?? [])].filter(({ isSound }) => !isSound);
-    return new Set([...marked, ...garbled.map((row) => this.#leafOf(keyId(row)))]);
+    const doubted = this.#keysOf(image?.lostSums ?? new Set());
+    return new Set([...marked, ...[...garbled.map(keyId), ...doubted].map((id) => this.#leafOf(id))]);
   }
 
   #leafOf(id: KeyId): string {

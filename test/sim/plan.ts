@@ -22,6 +22,7 @@ export const FAULTS = [
   "rollback",
   "fsync",
   "damage",
+  "lost-sums",
   "clock",
   "slow-disk",
   "full-disk",

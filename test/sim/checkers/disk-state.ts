@@ -54,6 +54,10 @@ export interface DiskState {
   readonly rows: Map<KeyId, Row>;
   /** Keys in damaged leaves, known to the node or not: until they are healed, only what it answers is judged. */
   readonly damaged: Set<KeyId>;
+  /** Leaves that it calls damaged ("partition leaf"): it may do so again. */
+  readonly marked: Set<string>;
+  /** Partitions whose saved sums it lost: their leaves may be called damaged until they are saved again. */
+  readonly doubted: Set<number>;
   /** Log position → what stands there. */
   readonly positions: Map<number, Written>;
   lastPos: number;
@@ -73,6 +77,8 @@ export function newDisk(): DiskState {
     missing: new Set(),
     rows: new Map(),
     damaged: new Set(),
+    marked: new Set(),
+    doubted: new Set(),
     positions: new Map(),
     lastPos: 0,
     journalSeqs: new Set(),

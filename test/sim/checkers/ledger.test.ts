@@ -197,6 +197,20 @@ describe("the ledger rejects", () => {
         await eu.commit(commitOf({ damaged: [{ partition: 0, leaf: 0, vector }] }));
       },
     },
+    "damage where only sums were lost, and they are saved again": {
+      invariant: "damage is real",
+      run: async ({ eu, scene }) => {
+        await eu.write([assign("1")], "1");
+        scene.ledger.opened("eu", { ...eu.image(), lostSums: new Set([0]) });
+        const damaged = [{ partition: 0, leaf: 7, vector: eu.state.vector.encode() }];
+        const healed = [{ partition: 0, leaf: 7, vector: null }];
+        await eu.commit(commitOf({ sums: [{ partition: 0, pos: 1, body: new Uint8Array(1) }], damaged }));
+        await eu.commit(commitOf({ damaged })); // it may say so again
+        await eu.commit(commitOf({ damaged: healed }));
+        expect(scene.broken).toEqual([]);
+        await eu.commit(commitOf({ damaged }));
+      },
+    },
     "a healed leaf whose rows are still not right": {
       invariant: "rows are exact",
       run: async ({ eu, scene }) => {

@@ -92,6 +92,7 @@ export class Ledger implements DiskObserver {
       else disk.rows.set(id, after);
     }
     for (const id of this.#noteDamage(node, disk, commit.damaged)) changed.add(id);
+    for (const { partition } of commit.sums) disk.doubted.delete(partition);
     if (copied.size > 0)
       for (const [id, [write]] of this.byKey) if (write && copied.has(write.partition)) changed.add(id);
     for (const id of changed) this.#checkRow(node, disk, id);
@@ -147,12 +148,17 @@ export class Ledger implements DiskObserver {
     disk.journalSeqs = new Set(from.journal.map(({ seq }) => seq));
     disk.rows.clear();
     disk.damaged.clear();
+    disk.doubted.clear();
+    disk.marked.clear();
+    for (const partition of from.lostSums) disk.doubted.add(partition);
     for (const row of from.rows.values()) {
       disk.rows.set(keyId(row), this.#rowOf(row.body));
       if (!row.isSound) disk.damaged.add(keyId(row));
     }
-    for (const { partition, leaf } of from.damaged.values())
+    for (const { partition, leaf } of from.damaged.values()) {
+      disk.marked.add(`${partition} ${leaf}`);
       for (const id of this.#keysIn(partition, leaf)) disk.damaged.add(id);
+    }
     for (const id of this.byKey.keys()) this.#checkRow(node, disk, id);
   }
 
@@ -289,12 +295,15 @@ export class Ledger implements DiskObserver {
 
   // ---- rows
 
-  /** A leaf may be called damaged only where a row is. Returns the keys that are healed: they must be exact again. */
+  /** A leaf may be called damaged only where a row is, or where the sums that would say so are lost. Returns the keys that are healed: they must be exact again. */
   #noteDamage(node: string, disk: DiskState, damaged: Commit["damaged"]): KeyId[] {
     const healed: KeyId[] = [];
     for (const { partition, leaf, vector } of damaged) {
       const ids = this.#keysIn(partition, leaf);
-      const known = ids.some((id) => disk.damaged.has(id));
+      const name = `${partition} ${leaf}`;
+      const known = disk.doubted.has(partition) || disk.marked.has(name) || ids.some((id) => disk.damaged.has(id));
+      if (vector === null) disk.marked.delete(name);
+      else disk.marked.add(name);
       if (vector === null) healed.push(...ids.filter((id) => disk.damaged.delete(id)));
       else for (const id of ids) disk.damaged.add(id);
       if (vector !== null && !known)
