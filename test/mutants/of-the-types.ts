@@ -92,6 +92,7 @@ export const ofTheKernel: readonly Mutant[] = [
 const writes = inFile("crdt/write.ts");
 const counters = inFile("crdt/counter.ts");
 const sets = inFile("crdt/set.ts");
+const elements = inFile("crdt/element.ts");
 const BY_COUNTER: Finder = { laws: "counter" };
 const BY_SET: Finder = { laws: "set" };
 const BY_REGISTER: Finder = { laws: "register" };
@@ -171,7 +172,11 @@ export const ofTheTypes: readonly Mutant[] = [
     'if (op.op === "clear") return { adds: [], removes: [] };',
   ]),
   sets("elements-shown-twice", BY_SET, ["i === 0 || !equalBytes(element, sorted[i - 1] as Uint8Array)", "i >= 0"]),
-  sets("numbers-as-text", BY_KERNEL, [".u8(NUMBER)", ".u8(TEXT)"]),
+  elements("any-bytes-are-an-element", BY_KERNEL, [
+    "if (!equalBytes(encodeElement(decodeElement(element)), element))",
+    "if (element.length === 0)",
+  ]),
+  elements("numbers-as-text", BY_KERNEL, [".u8(NUMBER)", ".u8(TEXT)"]),
   inFile("crdt/register.ts")("siblings-by-bytes-only", BY_REGISTER, [
     "s.contentType === contentType && equalBytes",
     "equalBytes",
