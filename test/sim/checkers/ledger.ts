@@ -1,14 +1,5 @@
 import type { Cell, DotKey, Layout, Row } from "../../../crdt/index.ts";
-import {
-  addedCells,
-  decodeEntry,
-  decodeRow,
-  dotKey,
-  EMPTY_ROW,
-  lastSeq,
-  leafOf,
-  VersionVector,
-} from "../../../crdt/index.ts";
+import { addedCells, decodeEntry, dotKey, EMPTY_ROW, lastSeq, leafOf, VersionVector } from "../../../crdt/index.ts";
 import { equalBytes } from "../../../src/kernel/bytes.ts";
 import { nodeOfActor } from "../../../src/kernel/ids.ts";
 import { LAYOUT } from "../../../src/replication/replica.ts";
@@ -22,7 +13,7 @@ import type { KeyId, Violations } from "./history.ts";
 import { keyId } from "./history.ts";
 import { journalGap } from "./journal.ts";
 import { without } from "./naive.ts";
-import { checkRow } from "./rows.ts";
+import { checkRow, DecodedRows } from "./rows.ts";
 
 /** All that ever became durable on any disk: every entry once, with what its node knew when it was made; and per disk
  *  which entries it has applied. Follows the invariants I1, I2, I5–I8 commit by commit: after each, rows must be exactly
@@ -34,7 +25,7 @@ export class Ledger implements DiskObserver {
   readonly #violations: Violations;
   readonly #nowMs: () => number;
   readonly #layout: Layout;
-  readonly #rows = new Map<string, Row>();
+  readonly #rows = new DecodedRows();
   readonly #sets = new AppliedSets((id) => this.byKey.get(id) ?? []);
   readonly #disks = new Map<string, DiskState>();
   /** What a disk was put back to, until it is opened. */
@@ -86,7 +77,7 @@ export class Ledger implements DiskObserver {
     for (const row of commit.rows) {
       const id = keyId(row);
       changed.add(id);
-      const after = row.body === null ? EMPTY_ROW : this.#rowOf(row.body);
+      const after = row.body === null ? EMPTY_ROW : this.#rows.of(row.body);
       this.#checkJournal(node, disk, id, after, commit);
       if (row.body === null) disk.rows.delete(id);
       else disk.rows.set(id, after);
@@ -152,7 +143,7 @@ export class Ledger implements DiskObserver {
     disk.marked.clear();
     for (const partition of from.lostSums) disk.doubted.add(partition);
     for (const row of from.rows.values()) {
-      disk.rows.set(keyId(row), this.#rowOf(row.body));
+      disk.rows.set(keyId(row), this.#rows.of(row.body));
       if (!row.isSound) disk.damaged.add(keyId(row));
     }
     for (const { partition, leaf } of from.damaged.values()) {
@@ -357,17 +348,6 @@ export class Ledger implements DiskObserver {
 
   liveOf(applied: ReadonlySet<Written>): ReadonlyMap<DotKey, Cell> {
     return this.#sets.liveOf(applied);
-  }
-
-  /** Equal bytes are one row: each is seen on every disk, and again at each start. */
-  #rowOf(body: Uint8Array): Row {
-    const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1");
-    let row = this.#rows.get(text);
-    if (!row) {
-      row = decodeRow(body);
-      this.#rows.set(text, row);
-    }
-    return row;
   }
 
   #checkJournal(node: string, disk: DiskState, id: KeyId, after: Row, commit: Commit): void {

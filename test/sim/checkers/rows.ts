@@ -1,5 +1,5 @@
 import type { Cell, DotKey, Row } from "../../../crdt/index.ts";
-import { dotKey } from "../../../crdt/index.ts";
+import { decodeRow, dotKey } from "../../../crdt/index.ts";
 import { equalBytes } from "../../../src/kernel/bytes.ts";
 import type { DiskState, Written } from "./disk-state.ts";
 import { seqOf } from "./disk-state.ts";
@@ -104,4 +104,19 @@ function sameCell(a: Cell, b: Cell): boolean {
 
 function sameSums(a: { plus: bigint; minus: bigint }, b: { plus: bigint; minus: bigint }): boolean {
   return a.plus === b.plus && a.minus === b.minus;
+}
+
+/** Equal bytes are one row: each is seen on every disk, and again at each start. */
+export class DecodedRows {
+  readonly #rows = new Map<string, Row>();
+
+  of(body: Uint8Array): Row {
+    const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1");
+    let row = this.#rows.get(text);
+    if (!row) {
+      row = decodeRow(body);
+      this.#rows.set(text, row);
+    }
+    return row;
+  }
 }
