@@ -7,7 +7,7 @@ import { startNode } from "../../src/node.ts";
 import type { Tuning } from "../../src/replication/parts.ts";
 import type { Replica } from "../../src/replication/replica.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
-import type { Commit, Store } from "../../src/storage/store.ts";
+import { type Commit, type Store, StoreFailedError } from "../../src/storage/store.ts";
 import { sha256 } from "../../src/world/real.ts";
 import type { Disk, Log } from "../../src/world/world.ts";
 import { configOf } from "../replication/cluster.ts";
@@ -135,7 +135,8 @@ export class SimCluster {
         void running.failed.then((reason) => this.#ended(member, node, reason));
       },
       (error: unknown) => {
-        if (!(error instanceof InputError)) throw error; // nobody catches it: the run ends
+        // main.ts ends its process with a sentence for these. Nobody catches others: the run ends.
+        if (!(error instanceof InputError || error instanceof StoreFailedError)) throw error;
         this.#ended(member, node, error.message);
       },
     );

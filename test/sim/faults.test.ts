@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { slotsOf } from "../../crdt/index.ts";
 import { present } from "../../src/kernel/assert.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
+import { damageSums } from "../../src/storage/memory.ts";
 import { Violations } from "./checkers/history.ts";
 import { Ledger } from "./checkers/ledger.ts";
 import { SimCluster, type SimClusterOptions, THREE_REGIONS } from "./cluster.ts";
@@ -198,6 +199,23 @@ describe("a disk that the simulator tells to fail", () => {
       cluster.start("eu");
       expect(trouble.mayStop("eu")).toBe(false);
     });
+  });
+
+  it("may end the start of a process that commits in it", async () => {
+    const { cluster, trouble } = makeScene(5, 1);
+    const stops: boolean[] = [];
+    await cluster.kernel.run(async () => {
+      await cluster.startAll();
+      await write(cluster);
+      await cluster.stop("eu");
+      cluster.restoreImage("eu", damageSums(present(cluster.image("eu"), "it has a disk"), 0));
+      present(cluster.member("eu").node, "eu ran").disk.failNextCommit();
+      cluster.onNodeFailed = (name) => stops.push(trouble.mayStop(name));
+      cluster.start("eu");
+      await cluster.until(() => stops.length > 0, 5_000, "eu has stopped");
+    });
+    expect(cluster.member("eu").failure).toContain("fsync failed");
+    expect(stops).toEqual([true]);
   });
 
   it("fails no more when trouble is over", async () => {
