@@ -251,15 +251,15 @@ export class SimCluster {
     }
   }
 
-  /** Null when all nodes run and have equal vectors and digests, nothing damaged and nothing held back; else what
-   *  is missing. */
-  whyNotConverged(names: readonly string[] = this.names): string | null {
+  /** Null when all nodes run and have equal vectors and digests, nothing damaged and no more than `mayHold` entries held
+   *  back; else what is missing. */
+  whyNotConverged(names: readonly string[] = this.names, mayHold = 0): string | null {
     const down = names.filter((name) => !this.member(name).running);
     if (down.length > 0) return `${down.join(", ")} not up`;
     const [first, ...others] = names.map((name) => ({ name, status: this.replica(name).status() }));
     if (!first) return null;
     for (const { name, status } of [first, ...others]) {
-      if (status.earlyEntries > 0) return `${name} holds ${status.earlyEntries} entries back`;
+      if (status.earlyEntries > mayHold) return `${name} holds ${status.earlyEntries} entries back`;
       for (const { partition, vector, digest, damagedLeaves } of status.partitions) {
         const wanted = first.status.partitions[partition];
         if (damagedLeaves > 0) return `partition ${partition} is damaged at ${name}`;
@@ -270,9 +270,10 @@ export class SimCluster {
     return null;
   }
 
-  async converged(withinMs = 60_000): Promise<void> {
+  async converged(withinMs = 60_000, mayHold = 0): Promise<void> {
     const untilMs = this.kernel.nowMs + withinMs;
-    for (let why = this.whyNotConverged(); why !== null; why = this.whyNotConverged()) {
+    const ask = (): string | null => this.whyNotConverged(this.names, mayHold);
+    for (let why = ask(); why !== null; why = ask()) {
       if (this.kernel.nowMs >= untilMs) throw new Error(`not converged within ${withinMs} ms: ${why}`);
       await this.kernel.sleep(POLL_MS);
     }

@@ -136,6 +136,18 @@ describe("sums that the simulator loses", () => {
   });
 });
 
+describe("a node that stands still", () => {
+  it("is waited for when trouble ends", async () => {
+    const { cluster, trouble } = makeScene(6, 2);
+    await cluster.kernel.run(async () => {
+      await cluster.startAll();
+      cluster.stall("eu", 5_000);
+      await trouble.end();
+      expect(cluster.member("eu").node?.stalled).toBe(false);
+    });
+  });
+});
+
 describe("a disk that the simulator tells to fail", () => {
   /** A commit takes up to 250 ms, and its node hears of it up to 25 ms later. */
   const SLOW = 50;

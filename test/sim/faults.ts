@@ -44,7 +44,7 @@ export class Trouble {
   }
 
   /** No more trouble from now on: the network is sound, and nobody is killed any more. Resolves when those that were told
-   *  to stop have done so: one that stands still does it late. */
+   *  to stop have done so (one that stands still does it late), and nobody stands still. */
   async end(): Promise<void> {
     this.#isOver = true;
     this.#armed.clear();
@@ -64,6 +64,8 @@ export class Trouble {
           jitterMs: a === b ? 0.25 : 5,
         });
     await Promise.all(this.#restarts);
+    const { members } = this.#cluster;
+    await this.#cluster.until(() => ![...members.values()].some(({ node }) => node?.stalled), 60_000, "all stalls end");
   }
 
   /** May this node stop by itself: has its disk failed a commit of this process, because it was told to? Asked of the disk:

@@ -148,7 +148,7 @@ class Run {
     for (const name of names) if (!this.#cluster.isAlive(name)) this.#cluster.start(name);
     await this.#lateRequests();
     try {
-      await this.#cluster.converged(this.#settleMs());
+      await this.#cluster.converged(this.#settleMs(), this.#ledger.orphans());
     } catch (error) {
       this.#violations.add("convergence", error instanceof Error ? error.message : String(error));
       return;

@@ -33,6 +33,7 @@ export interface SimNode {
   crash(how?: Death): void;
   /** Its event loop does nothing for so long. */
   stall(ms: number): void;
+  readonly stalled: boolean;
 }
 
 interface MachineParts {
@@ -113,6 +114,9 @@ export class SimKernel {
       stall: (ms) => {
         if (life.alive) core.trace.record(this.nowMs, machine.index, "stall", 0, `${ms.toFixed(1)} ms`);
         life.stall(ms);
+      },
+      get stalled() {
+        return life.alive && life.stalled;
       },
     };
   }

@@ -48,7 +48,10 @@ export function checkFinal(nodes: readonly FinalNode[], ledger: Ledger, violatio
   const kept = new Map(
     [...first.explained].map(([id, explained]) => [id, keptWrites(id, explained, ledger, violations)]),
   );
-  for (const node of nodes) checkNode(node, kept, violations);
+  for (const node of nodes) {
+    checkQuiet(node, ledger.orphans(), violations);
+    checkNode(node, kept, violations);
+  }
 }
 
 /** The writes that are there to stay. One that is not, though its node had it durable, must have had its last copy on a
@@ -63,12 +66,12 @@ function keptWrites(id: KeyId, { vector }: Explained, ledger: Ledger, violations
   return kept;
 }
 
+function checkQuiet({ name, earlyEntries, queuedWrites }: FinalNode, orphans: number, violations: Violations): void {
+  if (earlyEntries > orphans || queuedWrites > 0)
+    violations.add("quiet", `${name} holds ${earlyEntries} early entries, ${queuedWrites} queued writes`);
+}
+
 function checkNode(node: FinalNode, kept: ReadonlyMap<KeyId, readonly Written[]>, violations: Violations): void {
-  if (node.earlyEntries > 0 || node.queuedWrites > 0)
-    violations.add(
-      "quiet",
-      `${node.name} holds ${node.earlyEntries} early entries, ${node.queuedWrites} queued writes`,
-    );
   let records = 0;
   for (const [id, writes] of kept) {
     const expected = liveCells(writes);

@@ -46,6 +46,16 @@ describe("the ledger", () => {
     expect([...scene.ledger.written.values()].some(({ lost }) => lost)).toBe(false);
   });
 
+  it("counts the lost writes that others may wait behind: all of a run but the first", async () => {
+    const { scene, eu, us } = pair();
+    await us.receive(await eu.write([assign("1")], "1"));
+    const old = eu.image();
+    for (const tag of ["2", "3", "4"]) await eu.write([assign(tag)], tag);
+    expect(scene.ledger.orphans()).toBe(0);
+    scene.ledger.restored("eu", eu.image(), old);
+    expect(scene.ledger.orphans()).toBe(2);
+  });
+
   it("takes a disk that goes back again before it was opened for what it is", async () => {
     const { scene, eu } = pair();
     await eu.write([assign("1")], "1");

@@ -373,6 +373,13 @@ export class Ledger implements DiskObserver {
     return (this.byKey.get(id) ?? []).filter(({ entry }) => vector.seq(entry.actor) >= lastSeq(entry));
   }
 
+  /** Lost writes that came after another lost one of the same run. Who was sent one of these, and not the one before, waits
+   *  for that: until somebody closes the run's actor (data.md), which takes a control plane. */
+  orphans(): number {
+    const lost = [...this.written.values()].filter((write) => write.lost);
+    return lost.length - new Set(lost.map(({ partition, entry }) => `${partition} ${entry.actor}`)).size;
+  }
+
   hasApplied(node: string, write: Written): boolean {
     return this.disk(node).applied.has(write);
   }
