@@ -24,7 +24,6 @@ export { compareDots, dotKey, parseDotKey, readDots, writeDots } from "./dot.ts"
 export type { ElementValue } from "./element.ts";
 export { decodeElement, encodeElement } from "./element.ts";
 export type { Add, Entry } from "./entry.ts";
-
 export { addedCells, decodeEntry, encodeEntry, lastSeq, MAX_ADDS, MAX_DEPTH, MAX_REMOVES } from "./entry.ts";
 export { flag } from "./flag.ts";
 export type { Hlc, Stamp } from "./hlc.ts";

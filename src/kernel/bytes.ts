@@ -145,11 +145,11 @@ const SPARE_BYTES = 65_536;
 // and to collect. A slab lives as long as the last of its pieces.
 const SLAB_BYTES = 16_384;
 const PIECE_BYTES = 1_024;
-const SHORT_COPY = 128;
+const SHORT_COPY_BYTES = 128;
 let slab = EMPTY_BYTES;
 let slabUsed = 0;
 
-/** A copy, as cheap as they come. */
+/** A copy; a short one is a piece of a slab, as what a Writer finishes. */
 export function copyBytes(bytes: Uint8Array): Uint8Array {
   return onSlab(bytes, bytes.length);
 }
@@ -162,7 +162,7 @@ function onSlab(bytes: Uint8Array, length: number): Uint8Array {
     slabUsed = 0;
   }
   // Short ones byte by byte: a view of them to copy from costs more.
-  if (length <= SHORT_COPY) for (let i = 0; i < length; i++) slab[slabUsed + i] = bytes[i] as number;
+  if (length <= SHORT_COPY_BYTES) for (let i = 0; i < length; i++) slab[slabUsed + i] = bytes[i] as number;
   else slab.set(bytes.length === length ? bytes : bytes.subarray(0, length), slabUsed);
   slabUsed += length;
   return slab.subarray(slabUsed - length, slabUsed);

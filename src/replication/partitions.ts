@@ -10,12 +10,13 @@ export interface Partition {
   readonly id: number;
   state: PartitionState;
   readonly sums: PartitionSums;
+  /** By leaf. */
   readonly damaged: Map<number, Damage>;
   /** What each other owner has acknowledged. */
   readonly acks: Map<NodeId, VersionVector>;
 }
 
-/** Of a damaged leaf (data.md, Sound rows). */
+/** What is known of a damaged leaf (data.md, Sound rows). */
 export interface Damage {
   /** My vector at the last damage, or later. */
   readonly vector: VersionVector;

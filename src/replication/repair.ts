@@ -135,9 +135,9 @@ export class Repair {
   /** Judges a peer's rows of these leaves; damaged leaves heal where its vector allows. Returns how many healed. */
   async compareLeaves(peer: BulkSource, partition: number, leaves: readonly number[]): Promise<number> {
     let healed = 0;
-    await this.#count(partition, leaves);
     for (let at = 0; at < leaves.length; at += LEAVES_PER_REQUEST) {
       const some = leaves.slice(at, at + LEAVES_PER_REQUEST);
+      await this.#count(partition, some);
       const link = await peer.bulk();
       const reply = parseBody(rowsReply, await link.request("rows", { partition, leaves: some }, BULK_TIMEOUT_MS));
       const theirs = { rows: this.decodeRows(reply.rows, partition), vector: VersionVector.decode(reply.vector) };

@@ -26,7 +26,7 @@ export const text: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom("é", "\u{1f99c}", "\0", "__proto__", "\ufeffx", ...LONG),
 );
 export const seen: fc.Arbitrary<SeenSums> = fc.record({ actor, base: fc.nat(9), plus: big, minus: big });
-export const element: fc.Arbitrary<Uint8Array> = fc
+const element: fc.Arbitrary<Uint8Array> = fc
   .oneof(text, fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), bytes)
   .map(encodeElement);
 export const content: fc.Arbitrary<Content> = fc.oneof(

@@ -228,10 +228,7 @@ export class Trouble {
     const rows = [...image.rows.values()].filter((row) => others.some((other) => canHeal(other, keyId(row))));
     if (rows.length === 0) return;
     const { bucket, key } = pick(rows, this.#rng);
-    this.#cluster.crash(name);
-    const last = this.#cluster.image(name);
-    if (last) this.#cluster.restoreImage(name, damageRow(last, bucket, key, "flip"));
-    await this.revive(name);
+    await this.#befall(name, (image) => damageRow(image, bucket, key, "flip"));
   }
 
   /** Garbles what a stopped node saved of a partition's sums. Where its log was cut it doubts all leaves of that partition
@@ -246,9 +243,14 @@ export class Trouble {
       return ids.every((id) => !damaged.has(this.#leafOf(id)) && this.#canHeal(other, name, id));
     };
     if (!this.#cluster.names.some((other) => other !== name && canHealAll(other))) return;
+    await this.#befall(name, (image) => damageSums(image, partition));
+  }
+
+  /** Ends a process; its next one finds on the disk what became of it meanwhile. */
+  async #befall(name: string, become: (image: StoreImage) => StoreImage): Promise<void> {
     this.#cluster.crash(name);
-    const last = this.#cluster.image(name);
-    if (last) this.#cluster.restoreImage(name, damageSums(last, partition));
+    const image = this.#cluster.image(name);
+    if (image) this.#cluster.restoreImage(name, become(image));
     await this.revive(name);
   }
 
@@ -256,8 +258,8 @@ export class Trouble {
     return [...this.#ledger.byKey].filter(([, [write]]) => write && partitions.has(write.partition)).map(([id]) => id);
   }
 
-  /** Leaves on a disk that are marked as damaged, hold a garbled row, or lost their sums. Asked of the disk itself: what befalls a stopped
-   *  node's the ledger hears only when the node is up again. */
+  /** Leaves on a disk that are marked as damaged, hold a garbled row, or lost their sums. Asked of the disk itself: what
+   *  befalls a stopped node's the ledger hears only when the node is up again. */
   #damagedLeaves(name: string): Set<string> {
     const image = this.#cluster.image(name);
     const marked = [...(image?.damaged.values() ?? [])].map(({ partition, leaf }) => `${partition} ${leaf}`);
@@ -293,11 +295,9 @@ export class Trouble {
     if (!old || !image || !this.#cluster.isAlive(name)) return;
     // What is damaged elsewhere may be sound here alone, and the older image may lie below the log that is cut there.
     if (this.#cluster.names.some((other) => other !== name && this.#damagedLeaves(other).size > 0)) return;
-    this.#cluster.crash(name);
-    const before = this.#cluster.image(name);
-    if (!before) return;
-    this.#ledger.restored(name, before, old);
-    this.#cluster.restoreImage(name, old);
-    await this.revive(name);
+    await this.#befall(name, (before) => {
+      this.#ledger.restored(name, before, old);
+      return old;
+    });
   }
 }

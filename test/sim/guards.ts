@@ -18,7 +18,7 @@ let restorers: (() => void)[] = [];
 let armed = false;
 
 /** Replaces the sources of real time and real chance; in a turn that `guardThisTurn` was called for they throw. Returns
- *  what puts the originals back; counts, so that runs may overlap. */
+ *  what puts the originals back; counts, so that runs may overlap. Answers get their cheap form here, too. */
 export function installGuards(): () => void {
   if (installed++ === 0) {
     restorers = FORBIDDEN.flatMap(([owner, ownerName, names]) => names.map((name) => guard(owner, ownerName, name)));

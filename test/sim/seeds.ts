@@ -4,7 +4,7 @@ import { simulate } from "./simulate.ts";
 /** More: SIM_SEEDS=2000 npx vitest run test/sim/seeds */
 export const SEEDS = Number(process.env.SIM_SEEDS ?? 300);
 const SEEDS_PER_TEST = 10;
-/** One in so many has ten virtual minutes and more than 500 operations; it costs as much as five small ones. */
+/** One in so many has ten virtual minutes and more than 500 operations; it costs as much as four small ones. */
 const LONG_EVERY = 10;
 const TIMEOUT_MS = 600_000;
 

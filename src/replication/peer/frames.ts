@@ -16,11 +16,7 @@ const packr = new Packr({ useRecords: false, moreTypes: false, mapsAsObjects: tr
 export function encodeFrame(type: number, body: unknown): Uint8Array {
   const packed = packr.pack(body);
   const frame = new Uint8Array(5 + packed.length);
-  const length = packed.length + 1;
-  frame[0] = length >>> 24;
-  frame[1] = length >>> 16;
-  frame[2] = length >>> 8;
-  frame[3] = length;
+  new DataView(frame.buffer).setUint32(0, packed.length + 1);
   frame[4] = type;
   frame.set(packed, 5);
   return frame;
@@ -50,7 +46,7 @@ export class FrameReader {
   #next(): Frame | null {
     if (this.#held < this.#needs) return null;
     const head = this.#joined(5);
-    const length = u32At0(head);
+    const length = new DataView(head.buffer, head.byteOffset).getUint32(0);
     if (length < 1 || length > MAX_FRAME_BYTES)
       throw new InputError("bad-frame", `a frame of ${length} bytes: the limit is ${MAX_FRAME_BYTES}`);
     this.#needs = Math.max(5, 4 + length);
@@ -71,11 +67,6 @@ export class FrameReader {
     this.#parts = [all];
     return all;
   }
-}
-
-function u32At0(bytes: Uint8Array): number {
-  const [a = 0, b = 0, c = 0, d = 0] = [bytes[0], bytes[1], bytes[2], bytes[3]];
-  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }
 
 function unpack(bytes: Uint8Array): unknown {
