@@ -1,4 +1,4 @@
-import type { Layout } from "../../crdt/index.ts";
+import type { Layout, VersionVector } from "../../crdt/index.ts";
 import { decodeRow, hashKey, leafOf, rowDigest, rowInventory, slotsOf } from "../../crdt/index.ts";
 import { equalBytes } from "../kernel/bytes.ts";
 import { type Commit, commitOf, DamagedError, DiskFullError, type StoreState } from "../storage/store.ts";
@@ -6,6 +6,13 @@ import type { Partition } from "./partitions.ts";
 import { partitionsWithoutSums } from "./partitions.ts";
 import type { ReplicaOptions } from "./parts.ts";
 import { PartitionSums } from "./sums.ts";
+
+/** A mark that found no room on the disk: the next commit must say it, before or with the sums. */
+export interface UnsavedMark {
+  readonly partition: number;
+  readonly leaf: number;
+  readonly vector: VersionVector;
+}
 
 const LOG_RECORDS = 2_000;
 const LOG_BYTES = 4 * 2 ** 20;
@@ -15,19 +22,22 @@ type Context = Pick<ReplicaOptions, "config" | "world" | "store"> & { readonly l
 /** Works out the sums that the disk lost, at a start, from the rows. Sums of rows alone would bless whatever rows the
  *  same disk lost or kept too long, so they are believed only where the log says the same. Else the leaf counts as
  *  damaged, with sums as they may be, until it is compared with a peer (data.md, Sound rows). A node that never had a
- *  peer has nobody to ask, and nobody to whom a wrong row could spread: there the rows stand. */
+ *  peer has nobody to ask, and nobody to whom a wrong row could spread: there the rows stand. Returns the marks that
+ *  could not be saved: sums found on a disk without them would be believed. */
 export async function restoreSums(
   options: ReplicaOptions,
   layout: Layout,
   partitions: readonly Partition[],
   saved: StoreState,
-): Promise<void> {
+): Promise<UnsavedMark[]> {
   const context = { ...options, layout };
   const lost = partitionsWithoutSums(saved);
-  for (const p of partitions) if (lost.has(p.id)) await restore(p, context, saved.lastPos);
+  const unsaved: UnsavedMark[] = [];
+  for (const p of partitions) if (lost.has(p.id)) unsaved.push(...(await restore(p, context, saved.lastPos)));
+  return unsaved;
 }
 
-async function restore(p: Partition, context: Context, lastPos: number): Promise<void> {
+async function restore(p: Partition, context: Context, lastPos: number): Promise<UnsavedMark[]> {
   const { config, world, layout } = context;
   const bad = await addRows(p, context);
   const logged = await sumsOfLog(p, context);
@@ -41,7 +51,8 @@ async function restore(p: Partition, context: Context, lastPos: number): Promise
     from: logged ? "rows and log" : "rows",
     leavesToCompare: doubtful.length,
   });
-  await save(p, context, doubtful, lastPos);
+  const isSaved = await save(p, context, doubtful, lastPos);
+  return isSaved ? [] : [...p.damaged].map(([leaf, { vector }]) => ({ partition: p.id, leaf, vector }));
 }
 
 /** Fills the sums from the rows. Returns the leaves of those that are damaged. */
@@ -91,15 +102,16 @@ function agree(a: PartitionSums, b: PartitionSums, leaf: number): boolean {
   );
 }
 
-/** Sums and marks in one transaction: without the marks the next start would believe the sums. */
-async function save(p: Partition, { store }: Context, leaves: readonly number[], lastPos: number): Promise<void> {
+/** Sums and marks in one transaction: without the marks the next start would believe the sums. False without room. */
+async function save(p: Partition, { store }: Context, leaves: readonly number[], lastPos: number): Promise<boolean> {
   const vector = p.state.vector.encode();
   const damaged: Commit["damaged"] = leaves.map((leaf) => ({ partition: p.id, leaf, vector }));
   const sums = [{ partition: p.id, pos: lastPos, body: p.sums.encode() }];
   try {
     await store.commit(commitOf({ sums, damaged }));
+    return true;
   } catch (error) {
-    // They are saved, or worked out, again.
     if (!(error instanceof DiskFullError)) throw error;
+    return false;
   }
 }

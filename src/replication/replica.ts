@@ -74,8 +74,10 @@ export class Replica implements ReplicaApi {
     const saved = await options.store.load();
     const layout = options.tuning?.layout ?? LAYOUT;
     const partitions = await loadPartitions(options.store, saved, layout);
-    await restoreSums(options, layout, partitions, saved);
-    return new Replica(options, partitions, saved);
+    const unsaved = await restoreSums(options, layout, partitions, saved);
+    const replica = new Replica(options, partitions, saved);
+    for (const { partition, leaf, vector } of unsaved) replica.#pipeline.noteDamage(partition, leaf, vector);
+    return replica;
   }
 
   private constructor(options: ReplicaOptions, partitions: readonly Partition[], saved: StoreState) {

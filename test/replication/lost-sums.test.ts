@@ -184,6 +184,29 @@ describe("a node whose saved sums are damaged", () => {
     });
   });
 
+  it("still doubts the others when one healed first, after its disk was full", async () => {
+    const cluster = new ReplicaCluster(10, THREE, { historyMs: 2_000 });
+    await run(cluster, async () => {
+      await cluster.startAll();
+      await writeAll(cluster);
+      await cluster.converged();
+      await cluster.kernel.sleep(20_000);
+      const image = await stopAndDamage(cluster, "ap", cutPartitions(cluster, "ap").slice(0, 1));
+      const disk = cluster.members.get("ap")?.node.disk;
+      if (!disk) throw new Error("ap has a disk");
+      disk.isFull = true;
+      await startAlone(cluster, "ap", image);
+      disk.isFull = false;
+      cluster.kernel.heal();
+      // A read heals its own leaf: with its rows the sums of the whole partition become durable.
+      await cluster.kernel.until(() => damagedLeaves(cluster, "ap") < 1024, 60_000);
+      await cluster.kernel.until(() => disk.snapshot("/data")?.lostSums.size === 0, 60_000);
+      const marked = disk.snapshot("/data")?.damaged.size;
+      expect(marked).toBe(damagedLeaves(cluster, "ap"));
+      await cluster.converged();
+    });
+  });
+
   it("takes a damaged log for no witness", async () => {
     const cluster = new ReplicaCluster(6, THREE);
     await run(cluster, async () => {
