@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { damageLog, damageRow, damageSums, type StoreImage } from "../../src/storage/memory.ts";
+import type { SimDisk } from "../sim/disk.ts";
 import { del, put, ReplicaCluster, valuesOf } from "./cluster.ts";
 
 const THREE = ["eu", "us", "ap"] as const;
@@ -16,6 +17,14 @@ async function writeAll(cluster: ReplicaCluster): Promise<number> {
   for (let i = 0; i < KEYS; i += 10) await cluster.at("eu").write(del(`k${i}`));
   if (!ofK1 || ofK1 instanceof Error) throw new Error("k1 was not written");
   return ofK1.partition;
+}
+
+/** All have the same rows, and logs that no longer reach back to them. */
+async function writeAndCutLogs(cluster: ReplicaCluster): Promise<void> {
+  await cluster.startAll();
+  await writeAll(cluster);
+  await cluster.converged();
+  await cluster.kernel.sleep(20_000);
 }
 
 /** Stops a node and returns what is on its disk, with damaged sums of these partitions. */
@@ -35,6 +44,16 @@ async function startAlone(cluster: ReplicaCluster, name: string, image: StoreIma
   for (const other of THREE) if (other !== name) cluster.kernel.cut(name, other);
   cluster.members.get(name)?.node.disk.restore("/data", image);
   await cluster.start(name);
+}
+
+/** A start without room on the disk; there is some again when this returns. */
+async function startFull(cluster: ReplicaCluster, name: string, image: StoreImage): Promise<SimDisk> {
+  const disk = cluster.members.get(name)?.node.disk;
+  if (!disk) throw new Error(`${name} has a disk`);
+  disk.isFull = true;
+  await startAlone(cluster, name, image);
+  disk.isFull = false;
+  return disk;
 }
 
 const damagedLeaves = (cluster: ReplicaCluster, name: string): number =>
@@ -91,10 +110,7 @@ describe("a node whose saved sums are damaged", () => {
   it("doubts whole partitions whose log was cut, with the digest it had, until a peer has been asked", async () => {
     const cluster = new ReplicaCluster(3, THREE, { historyMs: 2_000 });
     await run(cluster, async () => {
-      await cluster.startAll();
-      await writeAll(cluster);
-      await cluster.converged();
-      await cluster.kernel.sleep(20_000);
+      await writeAndCutLogs(cluster);
       await startAlone(cluster, "ap", await stopAndDamage(cluster, "ap", cutPartitions(cluster, "ap").slice(0, 5)));
       const { digest, records } = cluster.at("eu").status();
       expect(cluster.at("ap").status()).toMatchObject({ digest, records });
@@ -108,10 +124,7 @@ describe("a node whose saved sums are damaged", () => {
   it("notices a partition whose record of sums is gone though its log was cut", async () => {
     const cluster = new ReplicaCluster(9, THREE, { historyMs: 2_000 });
     await run(cluster, async () => {
-      await cluster.startAll();
-      await writeAll(cluster);
-      await cluster.converged();
-      await cluster.kernel.sleep(20_000);
+      await writeAndCutLogs(cluster);
       const image = await stopAndDamage(cluster, "ap", cutPartitions(cluster, "ap").slice(0, 2));
       await startAlone(cluster, "ap", { ...image, lostSums: new Set() });
       const { digest, records } = cluster.at("eu").status();
@@ -148,10 +161,7 @@ describe("a node whose saved sums are damaged", () => {
   it("still doubts them after another crash, until a peer has been asked", async () => {
     const cluster = new ReplicaCluster(5, THREE, { historyMs: 2_000 });
     await run(cluster, async () => {
-      await cluster.startAll();
-      await writeAll(cluster);
-      await cluster.converged();
-      await cluster.kernel.sleep(20_000);
+      await writeAndCutLogs(cluster);
       await startAlone(cluster, "ap", await stopAndDamage(cluster, "ap", cutPartitions(cluster, "ap").slice(0, 2)));
       for (let life = 0; life < 3; life++) {
         expect(damagedLeaves(cluster, "ap")).toBe(2 * 1024);
@@ -167,16 +177,9 @@ describe("a node whose saved sums are damaged", () => {
   it("still doubts them after another crash when its disk was full meanwhile", async () => {
     const cluster = new ReplicaCluster(8, THREE, { historyMs: 2_000 });
     await run(cluster, async () => {
-      await cluster.startAll();
-      await writeAll(cluster);
-      await cluster.converged();
-      await cluster.kernel.sleep(20_000);
+      await writeAndCutLogs(cluster);
       const image = await stopAndDamage(cluster, "ap", cutPartitions(cluster, "ap").slice(0, 2));
-      const disk = cluster.members.get("ap")?.node.disk;
-      if (!disk) throw new Error("ap has a disk");
-      disk.isFull = true;
-      await startAlone(cluster, "ap", image);
-      disk.isFull = false;
+      const disk = await startFull(cluster, "ap", image);
       await cluster.kernel.until(() => disk.snapshot("/data")?.lostSums.size === 0, 60_000);
       cluster.members.get("ap")?.node.crash();
       await cluster.start("ap");
@@ -187,18 +190,11 @@ describe("a node whose saved sums are damaged", () => {
   it("still doubts the others when one healed first, after its disk was full", async () => {
     const cluster = new ReplicaCluster(10, THREE, { historyMs: 2_000 });
     await run(cluster, async () => {
-      await cluster.startAll();
-      await writeAll(cluster);
-      await cluster.converged();
-      await cluster.kernel.sleep(20_000);
+      await writeAndCutLogs(cluster);
       const image = await stopAndDamage(cluster, "ap", cutPartitions(cluster, "ap").slice(0, 1));
-      const disk = cluster.members.get("ap")?.node.disk;
-      if (!disk) throw new Error("ap has a disk");
-      disk.isFull = true;
-      await startAlone(cluster, "ap", image);
-      disk.isFull = false;
+      const disk = await startFull(cluster, "ap", image);
       cluster.kernel.heal();
-      // A read heals its own leaf: with its rows the sums of the whole partition become durable.
+      // The leaves heal some at a time: with the first ones the sums of the whole partition become durable.
       await cluster.kernel.until(() => damagedLeaves(cluster, "ap") < 1024, 60_000);
       await cluster.kernel.until(() => disk.snapshot("/data")?.lostSums.size === 0, 60_000);
       const marked = disk.snapshot("/data")?.damaged.size;
