@@ -12,7 +12,9 @@ export type {
   SwimSelf,
 } from "./swim/protocol.ts";
 export { canonicalHost, type Endpoint, ipToBytes, isLoopback, isWildcard } from "./wire/address.ts";
+export { Envelope, type EnvelopeOptions } from "./wire/envelope.ts";
+export { KEYS_MAX, Keyring } from "./wire/keyring.ts";
 export { decodeMessage, encodeMessage, type Message, type NodeState } from "./wire/messages.ts";
-export { type DecodedPacket, decodePacket, encodePacket, labelHeader, roomForMessages } from "./wire/packet.ts";
+export { type DecodedPacket, decodePacket, encodePacket, roomForMessages } from "./wire/packet.ts";
 export { encodeStream, type PushPull, StreamDecoder, type StreamLimits, type StreamMessage } from "./wire/stream.ts";
 export { decodeTags, encodeTags } from "./wire/tags.ts";

@@ -124,6 +124,10 @@ function gossipConfig({ node, gossip, cluster }: Config): GossipConfig {
     bind: gossip.bind,
     ...(gossip.advertise.port !== 0 && { advertise: gossip.advertise }),
     label: gossip.label,
+    compress: gossip.compress,
+    keys: gossip.keys,
+    verifyIncoming: gossip.verifyIncoming,
+    verifyOutgoing: gossip.verifyOutgoing,
     profile: gossip.profile,
     seeds: cluster.seeds,
   };

@@ -6,12 +6,13 @@ import {
   canonicalHost,
   decodePacket,
   type Effect,
+  Envelope,
   encodePacket,
   incarnationOfStart,
   ipToBytes,
   isLoopback,
   isWildcard,
-  labelHeader,
+  Keyring,
   type Member,
   type MemberEvent,
   PROFILES,
@@ -24,7 +25,7 @@ import { GossipStreams } from "./gossip-streams.ts";
 import { LateTimers } from "./late-timers.ts";
 
 /** What gossip needs of a World. */
-export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "log">;
+export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "aead" | "log">;
 
 export interface GossipConfig {
   /** This member's name in the pool: the node's id. */
@@ -35,6 +36,13 @@ export interface GossipConfig {
   readonly advertise?: Address;
   /** The cluster's name: packets of others are dropped unread. Empty is allowed on loopback only. */
   readonly label: string;
+  /** Packets and streams that become shorter by it are compressed. */
+  readonly compress: boolean;
+  /** AES keys of 16, 24 or 32 bytes; none: gossip is not encrypted. All members have them; the first one seals. */
+  readonly keys: readonly Uint8Array[];
+  /** False takes, or sends, unencrypted gossip in spite of keys: while a pool goes over to encryption. */
+  readonly verifyIncoming: boolean;
+  readonly verifyOutgoing: boolean;
   readonly profile: ProfileName;
   /** "host:port" or "[ipv6]:port"; our own address may be among them. */
   readonly seeds: readonly string[];
@@ -102,6 +110,12 @@ function checkConfig(config: GossipConfig): void {
     throw new InputError("too-many-seeds", `${seeds.length} gossip seeds; at most ${SEEDS_MAX} are of use`);
 }
 
+function envelopeOf({ world, config }: GossipOptions): Envelope {
+  const { label, compress, keys, verifyIncoming, verifyOutgoing } = config;
+  const keyring = keys.length > 0 ? new Keyring(world.aead, keys) : undefined;
+  return new Envelope({ label, compress, keyring, verifyIncoming, verifyOutgoing });
+}
+
 function parseSeed(text: string): Address {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
@@ -119,7 +133,7 @@ function startOf(meta: ReadonlyMap<string, string>, world: GossipWorld): number 
 
 class Host implements GossipHost {
   readonly #options: GossipOptions;
-  readonly #header: Uint8Array;
+  readonly #envelope: Envelope;
   readonly #rejects = new Map<string, number>();
   readonly #timers: LateTimers;
   readonly #streams: GossipStreams;
@@ -135,7 +149,7 @@ class Host implements GossipHost {
 
   constructor(options: GossipOptions) {
     this.#options = options;
-    this.#header = labelHeader(options.config.label);
+    this.#envelope = envelopeOf(options);
     const { world } = options;
     this.#timers = new LateTimers(world, (byMs) => {
       world.log[byMs >= STALL_WARN_MS ? "warn" : "debug"]("gossip.stalled", { byMs });
@@ -144,7 +158,7 @@ class Host implements GossipHost {
     this.#streams = new GossipStreams({
       world,
       timers: this.#timers,
-      header: this.#header,
+      envelope: this.#envelope,
       nodesMax: MEMBERS_MAX,
       step: (event) => this.#step(event),
       onReject: (reason) => this.#count(reason),
@@ -174,7 +188,7 @@ class Host implements GossipHost {
     const { config, meta, world } = this.#options;
     const { profile, name } = config;
     const self = { name, address: this.local, meta, incarnation: incarnationOfStart(startOf(meta, world)) };
-    const packetBytes = roomForMessages(this.#header);
+    const packetBytes = roomForMessages(this.#envelope);
     const swim = { profile: PROFILES[profile], packetBytes, membersMax: MEMBERS_MAX };
     this.#machine = new Swim(swim, self, world.rng.fork());
     this.#step({ kind: "start" });
@@ -233,7 +247,7 @@ class Host implements GossipHost {
   #onPacket(bytes: Uint8Array, from: Address): void {
     if (this.#closed || !this.#machine) return;
     this.#timers.arrived();
-    const { messages, rejects } = decodePacket(bytes, this.#header);
+    const { messages, rejects } = decodePacket(bytes, this.#envelope);
     for (const reason of rejects) this.#count(reason);
     if (messages.length > 0)
       this.#step({ kind: "packet", from: { host: canonicalHost(from.host), port: from.port }, messages });
@@ -259,7 +273,7 @@ class Host implements GossipHost {
     const { log } = this.#options.world;
     switch (effect.kind) {
       case "send":
-        this.#socket?.send(effect.to, encodePacket(effect.messages, this.#header, effect.crc));
+        this.#socket?.send(effect.to, encodePacket(effect.messages, this.#envelope, effect.crc));
         break;
       case "open-stream":
         this.#streams.open(effect);

@@ -1,6 +1,13 @@
 import { InputError } from "../../src/kernel/assert.ts";
 import type { Stream, Timer } from "../../src/world/world.ts";
-import { canonicalHost, encodeStream, StreamDecoder, type StreamMessage, type SwimEvent } from "../index.ts";
+import {
+  canonicalHost,
+  type Envelope,
+  encodeStream,
+  StreamDecoder,
+  type StreamMessage,
+  type SwimEvent,
+} from "../index.ts";
 import type { Effect } from "../swim/protocol.ts";
 import type { GossipWorld } from "./gossip-host.ts";
 import type { LateTimers } from "./late-timers.ts";
@@ -16,7 +23,7 @@ const INBOUND_MAX = 32;
 export interface StreamsOptions {
   readonly world: GossipWorld;
   readonly timers: LateTimers;
-  readonly header: Uint8Array;
+  readonly envelope: Envelope;
   readonly nodesMax: number;
   readonly step: (event: SwimEvent) => void;
   readonly onReject: (reason: string) => void;
@@ -67,7 +74,7 @@ export class GossipStreams {
 
   /** The asker closes when it has read the answer; closing first could cut it off. */
   reply(id: number, message: StreamMessage): void {
-    this.#inbound.get(id)?.stream.write(encodeStream(message, this.#options.header));
+    this.#inbound.get(id)?.stream.write(encodeStream(message, this.#options.envelope));
   }
 
   closeInbound(id: number): void {
@@ -86,8 +93,8 @@ export class GossipStreams {
   }
 
   #decoder(): StreamDecoder {
-    const { header, nodesMax } = this.#options;
-    return new StreamDecoder(header, { messageBytes: MESSAGE_BYTES_MAX, nodes: nodesMax });
+    const { envelope, nodesMax } = this.#options;
+    return new StreamDecoder(envelope, { messageBytes: MESSAGE_BYTES_MAX, nodes: nodesMax });
   }
 
   #onRequestBytes(id: number, decoder: StreamDecoder, bytes: Uint8Array): void {
@@ -134,7 +141,7 @@ export class GossipStreams {
 
   #exchange(stream: Stream, effect: OpenStream, timeoutMs: number): void {
     const { id, message } = effect;
-    const { step, timers, header, onReject } = this.#options;
+    const { step, timers, envelope, onReject } = this.#options;
     const decoder = this.#decoder();
     const end = (event: SwimEvent): void => {
       if (!this.#outbound.delete(stream)) return; // ended before
@@ -160,6 +167,6 @@ export class GossipStreams {
       },
       onClose: (reason) => fail(`closed before the answer: ${reason}`),
     });
-    stream.write(encodeStream(message, header));
+    stream.write(encodeStream(message, envelope));
   }
 }

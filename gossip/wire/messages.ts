@@ -183,10 +183,9 @@ export function decodeMessage(bytes: Uint8Array): Message {
       return { type: "user", payload: reader.take(reader.left) };
     case TYPE.error:
       return readError(new Fields(reader));
+    case TYPE.compound:
     case TYPE.compress:
     case TYPE.encrypt:
-      throw reject("unsupported", "compressed or encrypted messages are not supported");
-    case TYPE.compound:
     case TYPE.crc:
     case TYPE.label:
       throw reject("nested", `a wrapper (type ${type}) may only be the packet's outermost layers`);

@@ -8,15 +8,20 @@ const MAX_FIELDS = 32;
 const MAX_KEY_BYTES = 64;
 
 /** What a message did wrong; the names of the counters that an operator sees. */
-export type RejectKind =
-  | "foreign-label"
-  | "bad-crc"
-  | "truncated"
-  | "malformed"
-  | "nested"
-  | "unknown-type"
-  | "unsupported"
-  | "too-large";
+export const REJECT_KINDS = [
+  "foreign-label",
+  "undecipherable",
+  "unencrypted",
+  "bad-crc",
+  "bad-compression",
+  "truncated",
+  "malformed",
+  "nested",
+  "unknown-type",
+  "unsupported",
+  "too-large",
+] as const;
+export type RejectKind = (typeof REJECT_KINDS)[number];
 
 export function reject(kind: RejectKind, message: string): InputError {
   return new InputError(kind, message);
@@ -116,10 +121,16 @@ type Scalar = number | boolean | Uint8Array | null;
 export class MsgpackReader {
   readonly #bytes: Uint8Array;
   #at: number;
+  #neededBytes = 0;
 
   constructor(bytes: Uint8Array, at = 0) {
     this.#bytes = bytes;
     this.#at = at;
+  }
+
+  /** After "truncated": with fewer bytes than this, counted from the beginning, there is no sense in trying again. */
+  get neededBytes(): number {
+    return this.#neededBytes;
   }
 
   get at(): number {
@@ -131,10 +142,8 @@ export class MsgpackReader {
   }
 
   u8(): number {
-    const byte = this.#bytes[this.#at];
-    if (byte === undefined) throw reject("truncated", `message ends at byte ${this.#at}`);
-    this.#at += 1;
-    return byte;
+    this.#need(1);
+    return this.#bytes[this.#at++] as number;
   }
 
   /** A copy: what is kept must not pin the packet it came in. */
@@ -238,7 +247,9 @@ export class MsgpackReader {
   }
 
   #need(bytes: number): void {
-    if (bytes > this.left) throw reject("truncated", `${bytes} bytes announced, ${this.left} left`);
+    if (bytes <= this.left) return;
+    this.#neededBytes = this.#at + bytes;
+    throw reject("truncated", `${bytes} bytes announced, ${this.left} left`);
   }
 }
 

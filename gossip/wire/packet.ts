@@ -1,8 +1,9 @@
 import { InputError } from "../../src/kernel/assert.ts";
-import { concatBytes, EMPTY_BYTES, utf8 } from "../../src/kernel/bytes.ts";
+import { concatBytes } from "../../src/kernel/bytes.ts";
 import { crc32 } from "./crc32.ts";
+import { type Envelope, readCompressed } from "./envelope.ts";
 import { decodeMessage, encodeMessage, type Message, TYPE } from "./messages.ts";
-import { reject } from "./msgpack.ts";
+import { MsgpackReader, reject } from "./msgpack.ts";
 
 /** memberlist's UDPBufferSize: fits an Ethernet frame with room for tunnels. Larger packets are fragmented, and one lost
  *  fragment loses all; smaller ones spread news more slowly. */
@@ -13,6 +14,8 @@ export const COMPOUND_PART_BYTES = 2;
 const COMPOUND_HEAD_BYTES = 2;
 /** The count is one byte. */
 const MAX_PARTS = 255;
+/** No packet is larger, so none was that came to us compressed. */
+const UNPACKED_BYTES_MAX = 65_535;
 
 export interface DecodedPacket {
   readonly messages: readonly Message[];
@@ -20,29 +23,22 @@ export interface DecodedPacket {
   readonly rejects: readonly string[];
 }
 
-/** What goes in front of every packet and stream: byte 244, length, the cluster's name. Empty for no name.
- *  Throws InputError for a label of more than 255 bytes. */
-export function labelHeader(label: string): Uint8Array {
-  if (label === "") return EMPTY_BYTES;
-  const bytes = utf8(label);
-  if (bytes.length > 255)
-    throw new InputError("label-too-long", `the gossip label has ${bytes.length} bytes; at most 255`);
-  return concatBytes([Uint8Array.of(TYPE.label, bytes.length), bytes]);
+/** How many bytes of messages fit one packet in this envelope, with a checksum and the compound's head. */
+export function roomForMessages(envelope: Envelope): number {
+  return PACKET_BYTES - envelope.overheadBytes - CRC_BYTES - COMPOUND_HEAD_BYTES;
 }
 
-/** How many bytes of messages fit one packet behind this header, with a checksum and the compound's head. */
-export function roomForMessages(header: Uint8Array): number {
-  return PACKET_BYTES - header.length - CRC_BYTES - COMPOUND_HEAD_BYTES;
-}
-
-/** [label] [CRC] [compound] messages. The caller keeps count and size within bounds (`roomForMessages`). */
-export function encodePacket(messages: readonly Message[], header: Uint8Array, crc: boolean): Uint8Array {
+/** [label] [encryption] [CRC] [compression] [compound] messages. The caller keeps count and size within bounds
+ *  (`roomForMessages`). */
+export function encodePacket(messages: readonly Message[], envelope: Envelope, crc: boolean): Uint8Array {
   const parts = messages.map(encodeMessage);
-  const body = parts.length === 1 ? (parts[0] as Uint8Array) : compound(parts);
-  if (!crc) return concatBytes([header, body]);
+  const body = envelope.compressed(parts.length === 1 ? (parts[0] as Uint8Array) : compound(parts));
+  return envelope.sealedPacket(crc ? withCrc(body) : body);
+}
+
+function withCrc(body: Uint8Array): Uint8Array {
   const sum = crc32(body);
-  const wrapper = Uint8Array.of(TYPE.crc, sum >>> 24, (sum >>> 16) & 255, (sum >>> 8) & 255, sum & 255);
-  return concatBytes([header, wrapper, body]);
+  return concatBytes([Uint8Array.of(TYPE.crc, sum >>> 24, (sum >>> 16) & 255, (sum >>> 8) & 255, sum & 255), body]);
 }
 
 function compound(parts: readonly Uint8Array[]): Uint8Array {
@@ -58,8 +54,8 @@ function compound(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /** Takes a packet apart. Total: whatever the bytes are, it returns; each part that can't be used is a reject, the others
- *  still count. A packet without our label is not looked into (pools merge by accident when addresses are reused). */
-export function decodePacket(packet: Uint8Array, header: Uint8Array): DecodedPacket {
+ *  still count. Nothing of a packet without our label, or that our keys don't open, is looked at. */
+export function decodePacket(packet: Uint8Array, envelope: Envelope): DecodedPacket {
   const messages: Message[] = [];
   const rejects: string[] = [];
   const attempt = (decode: () => void): void => {
@@ -71,18 +67,16 @@ export function decodePacket(packet: Uint8Array, header: Uint8Array): DecodedPac
     }
   };
   attempt(() => {
-    const body = withoutCrc(withoutLabel(packet, header));
+    const body = decompressed(withoutCrc(envelope.openPacket(packet)));
     if (body[0] !== TYPE.compound) messages.push(decodeMessage(body));
     else for (const part of compoundParts(body, rejects)) attempt(() => messages.push(decodeMessage(part)));
   });
   return { messages, rejects };
 }
 
-function withoutLabel(packet: Uint8Array, header: Uint8Array): Uint8Array {
-  const ours = header.every((byte, at) => packet[at] === byte);
-  if (!ours || (header.length === 0 && packet[0] === TYPE.label))
-    throw reject("foreign-label", "the packet is of another cluster");
-  return packet.subarray(header.length);
+function decompressed(body: Uint8Array): Uint8Array {
+  if (body[0] !== TYPE.compress) return body;
+  return readCompressed(new MsgpackReader(body, 1), UNPACKED_BYTES_MAX);
 }
 
 function withoutCrc(bytes: Uint8Array): Uint8Array {

@@ -135,6 +135,22 @@ export const secret: Kind<Uint8Array> = {
   show: () => "(secret)",
 };
 
+/** Separated by commas where TOML's arrays are not at hand. */
+export const gossipKeys: Kind<readonly Uint8Array[]> = {
+  parse: (raw) => asList(raw, "gossip keys").map((item) => parseGossipKey(asText(item, "a gossip key"))),
+  show: (value) => value.map(() => "(secret)").join(","),
+};
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+/** Throws InputError for anything but 16, 24 or 32 bytes of base64. */
+export function parseGossipKey(text: string): Uint8Array {
+  const bytes = BASE64.test(text) ? Uint8Array.from(atob(text), (char) => char.charCodeAt(0)) : null;
+  if (!bytes || ![16, 24, 32].includes(bytes.length))
+    throw expected("16, 24 or 32 bytes of base64, as `serf keygen` prints them");
+  return bytes;
+}
+
 /** An array in TOML; separated by commas elsewhere. */
 export const addresses: Kind<readonly string[]> = {
   parse: (raw) => asList(raw, "addresses").map((item) => formatAddress(parseAddress(asText(item, "host:port")))),

@@ -4,6 +4,7 @@ import {
   addresses,
   boolean,
   duration,
+  gossipKeys,
   integer,
   nodeId,
   oneOf,
@@ -51,6 +52,12 @@ export const SETTINGS = {
   // geo tolerates slow links and finds failures later; local finds them in a second and suspects under load.
   "gossip.profile": setting(oneOf("lan", "geo", "local"), "lan", "timing of failure detection"),
   "gossip.label": setting(text(64), "", "packets with another label are dropped; needed off loopback"),
+
+  "gossip.compress": setting(boolean, "true", "compress what becomes shorter by it"),
+  "gossip.keys": setting(gossipKeys, "", "AES keys, base64; the first encrypts, all are tried"),
+  // Both false while a pool goes over to encryption: first all nodes get keys, then all send, then all insist.
+  "gossip.verify_incoming": setting(boolean, "true", "with keys: drop gossip that is not encrypted"),
+  "gossip.verify_outgoing": setting(boolean, "true", "with keys: encrypt what is sent"),
 
   "peer.bind": setting(address, "127.0.0.1:7003", "data between nodes (TCP)"),
   "peer.advertise": optional(address, "where other nodes reach it", "peer.bind"),

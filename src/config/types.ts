@@ -11,6 +11,11 @@ export interface Config {
     readonly profile: "lan" | "geo" | "local";
     /** Mandatory off loopback: packets of another cluster are dropped before parsing. */
     readonly label: string;
+    readonly compress: boolean;
+    /** AES keys; the first one encrypts. None: gossip is not encrypted. */
+    readonly keys: readonly Uint8Array[];
+    readonly verifyIncoming: boolean;
+    readonly verifyOutgoing: boolean;
   };
   readonly peer: { readonly bind: Address; readonly advertise: Address };
   readonly cluster: ClusterConfig;

@@ -2,6 +2,7 @@ import { hash, randomBytes } from "node:crypto";
 import { assert } from "../kernel/assert.ts";
 import type { Rng } from "../kernel/rng.ts";
 import { seededRng } from "../kernel/rng.ts";
+import { makeAead } from "./real-aead.ts";
 import { bindRealDatagrams } from "./real-datagrams.ts";
 import { serveRealHttp } from "./real-http.ts";
 import { connectReal, listenReal } from "./real-streams.ts";
@@ -22,6 +23,7 @@ export function makeRealWorld(parts: { readonly log: Log }): World {
     },
     disk,
     sha256,
+    aead: makeAead(() => randomBytes(12)),
     log,
   };
 }

@@ -1,3 +1,4 @@
+import type { Aead } from "../kernel/aead.ts";
 import { InputError } from "../kernel/assert.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
 import type { Rng } from "../kernel/rng.ts";
@@ -12,6 +13,7 @@ export interface World {
   readonly network: Network;
   readonly disk: Disk;
   readonly sha256: Sha256;
+  readonly aead: Aead;
   readonly log: Log;
 }
 

@@ -1,26 +1,23 @@
 import { crc32 } from "../../gossip/wire/crc32.ts";
+import type { Envelope } from "../../gossip/wire/envelope.ts";
+import { compress, decompress } from "../../gossip/wire/lzw.ts";
 import { encodeMessage, MAX_META_BYTES, TYPE } from "../../gossip/wire/messages.ts";
-import { decodePacket, encodePacket, labelHeader } from "../../gossip/wire/packet.ts";
+import { REJECT_KINDS } from "../../gossip/wire/msgpack.ts";
+import { decodePacket, encodePacket } from "../../gossip/wire/packet.ts";
 import { encodeStream, StreamDecoder, type StreamMessage } from "../../gossip/wire/stream.ts";
 import { decodeTags, encodeTags } from "../../gossip/wire/tags.ts";
-import { concatBytes, EMPTY_BYTES, equalBytes, utf8 } from "../../src/kernel/bytes.ts";
+import { concatBytes, EMPTY_BYTES, equalBytes, toHex, utf8 } from "../../src/kernel/bytes.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
+import { BARE, keyOf, keyring, labelled } from "../gossip/envelopes.ts";
 import { alive, row, tags, VSN } from "../gossip/one-member.ts";
 import { pick } from "./mutate.ts";
 import { claim, type Target, unlessRefused } from "./target.ts";
 import { mutated, toMsgpack, treeOf } from "./tree.ts";
 
-const KINDS = new Set([
-  "foreign-label",
-  "bad-crc",
-  "truncated",
-  "malformed",
-  "nested",
-  "unknown-type",
-  "unsupported",
-  "too-large",
-]);
-const SHOP = labelHeader("shop");
+const KINDS: ReadonlySet<string> = new Set(REJECT_KINDS);
+const SHOP = labelled("shop");
+const PACKED = labelled("shop", { compress: true });
+const SECRET = labelled("shop", { compress: true, keyring: keyring(keyOf(1), keyOf(2)) });
 const SOURCE = { sourceAddr: "10.0.0.2", sourcePort: 7946, sourceNode: "m2" };
 const META = tags({ client: "127.0.0.1:7001", region: "eu" });
 const MESSAGES = [
@@ -63,19 +60,19 @@ function packet(rng: Rng): Uint8Array {
   const body = concatBytes([Uint8Array.of(TYPE.compound, parts.length, ...lengths), ...parts]);
   const sum = crc32(body);
   const crc = Uint8Array.of(TYPE.crc, sum >>> 24, sum >>> 16, sum >>> 8, sum);
-  return concatBytes([rng.below(2) === 0 ? SHOP : EMPTY_BYTES, rng.below(2) === 0 ? crc : EMPTY_BYTES, body]);
+  return concatBytes([rng.below(2) === 0 ? SHOP.header : EMPTY_BYTES, rng.below(2) === 0 ? crc : EMPTY_BYTES, body]);
 }
 
 /** Labelled input is for a member that has the label. */
-const headerOf = (input: Uint8Array): Uint8Array => (input[0] === TYPE.label ? SHOP : EMPTY_BYTES);
+const envelopeOf = (input: Uint8Array): Envelope => (input[0] === TYPE.label ? SHOP : BARE);
 
 function parsePacket(input: Uint8Array): boolean {
-  const { messages, rejects } = decodePacket(input, headerOf(input));
+  const { messages, rejects } = decodePacket(input, envelopeOf(input));
   for (const slug of rejects) claim(KINDS.has(slug), `is rejected for ${slug}, which no counter has`);
   claim(messages.length + rejects.length <= 256, "has more parts than a compound holds");
   for (const one of messages) {
     const encoded = encodeMessage(one);
-    const again = decodePacket(encoded, EMPTY_BYTES).messages[0];
+    const again = decodePacket(encoded, BARE).messages[0];
     claim(again !== undefined && equalBytes(encodeMessage(again), encoded), "changes when it is passed on");
     if (one.type === "alive") claim(one.meta.length <= MAX_META_BYTES && one.node !== "", "has a record out of bounds");
   }
@@ -95,13 +92,13 @@ function stream(rng: Rng): Uint8Array {
   const rows = Array.from({ length: rng.below(4) }, () => toMsgpack(mutated(rng, [treeOf(state)]), true));
   const head = treeOf({ Join: true, Nodes: rows.length, UserStateLen: rng.below(3) });
   const headBytes = toMsgpack(rng.below(3) === 0 ? mutated(rng, [head]) : head, true);
-  const label = rng.below(2) === 0 ? SHOP : EMPTY_BYTES;
+  const label = rng.below(2) === 0 ? SHOP.header : EMPTY_BYTES;
   return concatBytes([label, Uint8Array.of(TYPE.pushPull), headBytes, ...rows, Uint8Array.of(1, 2)]);
 }
 
 /** The message, "refused" or "more", however the bytes are cut. */
 function read(input: Uint8Array, step: number): StreamMessage | "refused" | "more" {
-  const decoder = new StreamDecoder(headerOf(input), LIMITS);
+  const decoder = new StreamDecoder(envelopeOf(input), LIMITS);
   const found = unlessRefused(() => {
     for (let from = 0; from < input.length; from += step) {
       const done = decoder.push(input.subarray(from, from + step));
@@ -121,9 +118,38 @@ function parseStream(input: Uint8Array): boolean {
     claim(whole === cut, `is ${typeof whole === "string" ? whole : "whole"} in one piece, otherwise in many`);
     return false;
   }
-  const encoded = encodeStream(whole, EMPTY_BYTES);
-  claim(equalBytes(encodeStream(cut, EMPTY_BYTES), encoded), "reads differently in pieces");
+  const encoded = encodeStream(whole, BARE);
+  claim(equalBytes(encodeStream(cut, BARE), encoded), "reads differently in pieces");
   if (whole.type === "push-pull") claim(whole.nodes.length <= LIMITS.nodes, "has more rows than the limit");
+  return true;
+}
+
+/** What the holders of the keys really sent; anything else must come to nothing. */
+const SEALED = [
+  ...MESSAGES.map((one) => encodePacket([one], SECRET, false)),
+  encodePacket(MESSAGES, SECRET, true),
+  ...STREAMS.map((one) => encodeStream(one, SECRET)),
+];
+const GENUINE: ReadonlySet<string> = new Set(SEALED.map(toHex));
+
+function parseSealed(input: Uint8Array): boolean {
+  const genuine = GENUINE.has(toHex(input));
+  const { messages } = decodePacket(input, SECRET);
+  claim(messages.length === 0 || genuine, "is taken for a packet of a member, and none sent it");
+  const message = unlessRefused(() => ({ read: new StreamDecoder(SECRET, LIMITS).push(input) }))?.read;
+  // What follows a whole message on a stream is ignored.
+  const begun = SEALED.some((sent) => sent.length < input.length && equalBytes(sent, input.subarray(0, sent.length)));
+  claim(!message || genuine || begun, "is taken for a stream of a member, and none opened it");
+  return genuine;
+}
+
+const LZW_BYTES_MAX = 20_000;
+
+function parseLzw(input: Uint8Array): boolean {
+  const plain = unlessRefused(() => ({ bytes: decompress(input, LZW_BYTES_MAX) }))?.bytes;
+  if (!plain) return false;
+  claim(plain.length <= LZW_BYTES_MAX, "becomes larger than its bound");
+  claim(equalBytes(decompress(compress(plain), plain.length), plain), "doesn't come back when it is compressed again");
   return true;
 }
 
@@ -131,19 +157,33 @@ export const GOSSIP_TARGETS: readonly Target[] = [
   {
     name: "gossip-packet",
     seeds: () => [
-      ...MESSAGES.map((one) => encodePacket([one], EMPTY_BYTES, false)),
+      ...MESSAGES.map((one) => encodePacket([one], BARE, false)),
       encodePacket(MESSAGES, SHOP, true),
-      encodePacket(MESSAGES.slice(0, 5), EMPTY_BYTES, true),
+      encodePacket(MESSAGES.slice(0, 5), BARE, true),
       encodePacket([alive("m9", 9, 9), alive("m8", 8, 8)], SHOP, false),
+      encodePacket(MESSAGES, PACKED, true),
     ],
     structured: packet,
     parse: parsePacket,
   },
   {
     name: "gossip-stream",
-    seeds: () => STREAMS.flatMap((one) => [encodeStream(one, EMPTY_BYTES), encodeStream(one, SHOP)]),
+    seeds: () => STREAMS.flatMap((one) => [encodeStream(one, BARE), encodeStream(one, PACKED)]),
     structured: stream,
     parse: parseStream,
+  },
+  {
+    name: "gossip-sealed",
+    seeds: () => SEALED,
+    structured: (rng) =>
+      rng.below(4) === 0 ? pick(rng, SEALED) : concatBytes([pick(rng, [SHOP.header, EMPTY_BYTES]), message(rng)]),
+    parse: parseSealed,
+  },
+  {
+    name: "gossip-lzw",
+    seeds: () => [EMPTY_BYTES, ...MESSAGES.map(encodeMessage), utf8("ab".repeat(3000))].map(compress),
+    structured: (rng) => compress(Uint8Array.from({ length: rng.below(600) }, () => rng.below(4))),
+    parse: parseLzw,
   },
   {
     name: "gossip-tags",

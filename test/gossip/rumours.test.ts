@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { decodePacket, encodePacket, labelHeader } from "../../gossip/wire/packet.ts";
+import { decodePacket, encodePacket } from "../../gossip/wire/packet.ts";
+import { BARE, labelled } from "./envelopes.ts";
 import { alive, at, OneMember, row, tags } from "./one-member.ts";
 
 // The items are those of design/gossip.md, "Things that are easily wrong".
@@ -258,15 +259,15 @@ describe("item 14: the queue", () => {
 
 describe("item 17: labels", () => {
   it("packets of another cluster, or with no label, are dropped before parsing", () => {
-    const ours = labelHeader("shop");
+    const ours = labelled("shop");
     const ping = { type: "suspect", node: "a", incarnation: 1, from: "b" } as const;
     expect(decodePacket(encodePacket([ping], ours, true), ours).messages).toEqual([ping]);
-    for (const theirs of [labelHeader(""), labelHeader("shop2"), labelHeader("sho")])
+    for (const theirs of [BARE, labelled("shop2"), labelled("sho")])
       expect(decodePacket(encodePacket([ping], theirs, true), ours)).toEqual({
         messages: [],
         rejects: ["foreign-label"],
       });
-    expect(decodePacket(encodePacket([ping], ours, false), labelHeader(""))).toEqual({
+    expect(decodePacket(encodePacket([ping], ours, false), BARE)).toEqual({
       messages: [],
       rejects: ["foreign-label"],
     });

@@ -2,6 +2,7 @@ import type { Config } from "../../src/config/types.ts";
 import { makeApp } from "../../src/http/app.ts";
 import type { HttpDeps, MemberView } from "../../src/http/deps.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
+import { CLEAR } from "../gossip/envelopes.ts";
 import { MemoryReplica } from "./memory-replica.ts";
 import { makeTestWorld, type TestWorld } from "./test-world.ts";
 
@@ -30,7 +31,7 @@ export function testConfig(index = 0, overrides: Partial<Config["limits"]> = {})
   return {
     node: { ...owner, zone: "", dataDir: "unused" },
     client: { bind, advertise: bind },
-    gossip: { bind, advertise: bind, profile: "local", label: "" },
+    gossip: { bind, advertise: bind, profile: "local", label: "", ...CLEAR },
     peer: { bind, advertise: bind },
     cluster: { id: "c-1", name: "test", salt: new Uint8Array(16).fill(7), seeds: [], owners: OWNERS },
     replication: { syncIntervalMs: 2_000, historyMs: 86_400_000, logMaxBytes: 2 ** 30 },

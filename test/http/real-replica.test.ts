@@ -12,11 +12,15 @@ import { type Json, makeNode, type Node } from "./harness.ts";
 async function realNode(): Promise<Pick<Node, "call" | "json">> {
   const node = makeNode();
   const nowhere = (): Promise<never> => Promise.reject(new Error("this test has no network"));
+  const nothing = (): never => {
+    throw new Error("this test encrypts nothing");
+  };
   const world: World = {
     ...node.world,
     timers: { after: node.world.timers.after, soon: (call) => void Promise.resolve().then(call) },
     network: { bindDatagrams: nowhere, listen: nowhere, connect: nowhere, serveHttp: nowhere },
     disk: { openStore: nowhere },
+    aead: { seal: nothing, open: nothing },
   };
   const replica = await Replica.open({
     config: node.config,

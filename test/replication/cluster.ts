@@ -5,6 +5,7 @@ import { fromUtf8, utf8 } from "../../src/kernel/bytes.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import type { WriteRequest } from "../../src/replication/api.ts";
 import { Replica } from "../../src/replication/replica.ts";
+import { CLEAR } from "../gossip/envelopes.ts";
 import type { SimNode } from "../sim/world.ts";
 import { SimKernel } from "../sim/world.ts";
 
@@ -21,7 +22,7 @@ export function configOf(
   return {
     node: { id: parseNodeId(name), region: parseRegion(name), zone: "a", dataDir: "/data" },
     client: { bind: at(7001), advertise: at(7001) },
-    gossip: { bind: at(7002), advertise: at(7002), profile: "local", label: "test" },
+    gossip: { bind: at(7002), advertise: at(7002), profile: "local", label: "test", ...CLEAR },
     peer: { bind: at(7003), advertise: at(7003) },
     cluster: {
       id: "test-cluster",

@@ -1,6 +1,7 @@
 import { assert } from "../../src/kernel/assert.ts";
 import { type Rng, seededRng } from "../../src/kernel/rng.ts";
 import { sha256 } from "../../src/world/real.ts";
+import { makeAead } from "../../src/world/real-aead.ts";
 import type { Address, Log, World } from "../../src/world/world.ts";
 import { SimDisk } from "./disk.ts";
 import { guardThisTurn, installGuards, realSetImmediate } from "./guards.ts";
@@ -49,6 +50,12 @@ export class SimKernel {
   readonly #core = new Core();
   readonly #rng: Rng;
   readonly #machines = new Machines();
+  #nonces = 0;
+  readonly #aead = makeAead(() => {
+    const nonce = new Uint8Array(12);
+    new DataView(nonce.buffer).setUint32(0, ++this.#nonces);
+    return nonce;
+  });
   readonly #parts = new Map<string, MachineParts>();
   #waiters: { readonly isMet: () => boolean; readonly resolve: () => void }[] = [];
 
@@ -97,6 +104,7 @@ export class SimKernel {
       network: new LifeNetwork(life, machine, this.#machines, this.links),
       disk: disk.of(life),
       sha256,
+      aead: this.#aead,
       log: traceLog(life, {}),
     };
     return {

@@ -1,13 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { canonicalHost, ipToBytes, ipToText, isLoopback, isWildcard } from "../../gossip/wire/address.ts";
 import { crc32 } from "../../gossip/wire/crc32.ts";
+import type { Envelope } from "../../gossip/wire/envelope.ts";
 import { decodeMessage, encodeMessage, type Message } from "../../gossip/wire/messages.ts";
 import { MsgpackReader, MsgpackWriter } from "../../gossip/wire/msgpack.ts";
-import { decodePacket, encodePacket, labelHeader, PACKET_BYTES, roomForMessages } from "../../gossip/wire/packet.ts";
+import { decodePacket, encodePacket, PACKET_BYTES, roomForMessages } from "../../gossip/wire/packet.ts";
 import { encodeStream, StreamDecoder, type StreamMessage } from "../../gossip/wire/stream.ts";
 import { decodeTags, encodeTags } from "../../gossip/wire/tags.ts";
 import { InputError } from "../../src/kernel/assert.ts";
 import { concatBytes, fromHex, toHex, utf8 } from "../../src/kernel/bytes.ts";
+import { BARE, labelled } from "../gossip/envelopes.ts";
 
 const NONE = new Uint8Array(0);
 const source = { sourceAddr: "10.0.0.1", sourcePort: 7946, sourceNode: "a" };
@@ -82,8 +84,8 @@ describe("messages", () => {
       ["malformed", Uint8Array.of(0, 0x90)],
       ["malformed", Uint8Array.of(0, 0xc1)],
       ["unknown-type", Uint8Array.of(99, 0x80)],
-      ["unsupported", Uint8Array.of(9, 0x80)],
-      ["unsupported", Uint8Array.of(10, 0x80)],
+      ["nested", Uint8Array.of(9, 0x80)],
+      ["nested", Uint8Array.of(10, 0x80)],
       ["nested", Uint8Array.of(7, 1, 0, 0)],
       ["nested", Uint8Array.of(12, 0, 0, 0, 0)],
       ["malformed", Uint8Array.of(3, 0x80)], // nobody is accused
@@ -139,38 +141,38 @@ describe("packets", () => {
     for (const label of ["", "shop", "x".repeat(255)])
       for (const crc of [false, true])
         for (const messages of [EACH.slice(0, 1), EACH]) {
-          const header = labelHeader(label);
+          const header = labelled(label);
           const packet = encodePacket(messages, header, crc);
           expect(decodePacket(packet, header)).toEqual({ messages, rejects: [] });
           if (label !== "") expect(packet[0]).toBe(244);
-          expect(packet[header.length]).toBe(crc ? 12 : messages.length > 1 ? 7 : 0);
+          expect(packet[header.header.length]).toBe(crc ? 12 : messages.length > 1 ? 7 : 0);
         }
   });
 
   it("a full packet fits the agreed size", () => {
-    const header = labelHeader("shop");
+    const header = labelled("shop");
     const room = roomForMessages(header);
     const user: Message = { type: "user", payload: new Uint8Array(room / 2 - 3) };
     expect(encodePacket([user, user], header, true).length).toBeLessThanOrEqual(PACKET_BYTES);
   });
 
   it("a damaged packet is one reject", () => {
-    const packet = encodePacket(EACH, NONE, true);
+    const packet = encodePacket(EACH, BARE, true);
     packet[40] = (packet[40] ?? 0) ^ 1;
-    expect(decodePacket(packet, NONE)).toEqual({ messages: [], rejects: ["bad-crc"] });
-    expect(decodePacket(NONE, NONE).rejects).toEqual(["truncated"]);
-    expect(decodePacket(Uint8Array.of(12, 1, 2), NONE).rejects).toEqual(["truncated"]);
+    expect(decodePacket(packet, BARE)).toEqual({ messages: [], rejects: ["bad-crc"] });
+    expect(decodePacket(NONE, BARE).rejects).toEqual(["truncated"]);
+    expect(decodePacket(Uint8Array.of(12, 1, 2), BARE).rejects).toEqual(["truncated"]);
   });
 
   it("a damaged part costs only itself, and what was cut off counts once", () => {
     const good = encodeMessage({ type: "nack", seq: 1 });
     const head = Uint8Array.of(7, 3, 0, good.length, 0, 1, 0, 200);
     const packet = concatBytes([head, good, Uint8Array.of(99), good]);
-    expect(decodePacket(packet, NONE)).toEqual({
+    expect(decodePacket(packet, BARE)).toEqual({
       messages: [{ type: "nack", seq: 1 }],
       rejects: ["truncated", "unknown-type"],
     });
-    expect(decodePacket(Uint8Array.of(7, 200, 0), NONE).rejects).toEqual(["truncated"]);
+    expect(decodePacket(Uint8Array.of(7, 200, 0), BARE).rejects).toEqual(["truncated"]);
   });
 
   it("CRC-32 is IEEE's", () => {
@@ -200,10 +202,11 @@ describe("streams", () => {
     { type: "ping", seq: 1, node: "b", ...source },
     { type: "ack", seq: 1, payload: NONE },
     { type: "error", text: "no" },
+    { type: "user", payload: Uint8Array.of(4, 1, 2) },
   ];
 
   it("each message comes out whole, however the stream was cut into chunks", () => {
-    for (const header of [NONE, labelHeader("shop")])
+    for (const header of [BARE, labelled("shop")])
       for (const message of each) {
         const bytes = encodeStream(message, header);
         for (const step of [1, 2, 7, bytes.length]) {
@@ -219,28 +222,27 @@ describe("streams", () => {
   });
 
   it("what is too large is refused by its announcement, before it came", () => {
-    const bytes = encodeStream({ ...table, userState: new Uint8Array(20_000) }, NONE);
-    expect(slugOf(() => new StreamDecoder(NONE, limits).push(bytes.subarray(0, 60)))).toBe("too-large");
+    const bytes = encodeStream({ ...table, userState: new Uint8Array(20_000) }, BARE);
+    expect(slugOf(() => new StreamDecoder(BARE, limits).push(bytes.subarray(0, 60)))).toBe("too-large");
     const many = new MsgpackWriter().plainByte(6).map(1).text("Nodes").uint(11).finish();
-    expect(slugOf(() => new StreamDecoder(NONE, limits).push(many))).toBe("too-large");
-    expect(slugOf(() => new StreamDecoder(NONE, limits).push(new Uint8Array(10_001)))).toBe("too-large");
+    expect(slugOf(() => new StreamDecoder(BARE, limits).push(many))).toBe("too-large");
+    expect(slugOf(() => new StreamDecoder(BARE, limits).push(new Uint8Array(10_001)))).toBe("too-large");
   });
 
-  it("foreign labels, compression, encryption, user messages and unknown types are refused by kind", () => {
-    const slug = (header: Uint8Array, bytes: Uint8Array): string =>
+  it("foreign labels, encryption without a key and unknown types are refused by kind", () => {
+    const slug = (header: Envelope, bytes: Uint8Array): string =>
       slugOf(() => new StreamDecoder(header, limits).push(bytes));
-    expect(slug(labelHeader("shop"), encodeStream(table, NONE))).toBe("foreign-label");
-    expect(slug(labelHeader("shop"), encodeStream(table, labelHeader("shoq")))).toBe("foreign-label");
-    expect(slug(NONE, encodeStream(table, labelHeader("shop")))).toBe("foreign-label");
-    for (const type of [8, 9, 10]) expect(slug(NONE, Uint8Array.of(type))).toBe("unsupported");
-    expect(slug(NONE, Uint8Array.of(99))).toBe("unknown-type");
-    expect(slug(NONE, Uint8Array.of(6, 0x93))).toBe("malformed");
+    expect(slug(labelled("shop"), encodeStream(table, BARE))).toBe("foreign-label");
+    expect(slug(labelled("shop"), encodeStream(table, labelled("shoq")))).toBe("foreign-label");
+    expect(slug(BARE, encodeStream(table, labelled("shop")))).toBe("foreign-label");
+    expect(slug(BARE, Uint8Array.of(10))).toBe("undecipherable");
+    expect(slug(BARE, Uint8Array.of(99))).toBe("unknown-type");
+    expect(slug(BARE, Uint8Array.of(6, 0x93))).toBe("malformed");
   });
 
   it("a map that never ends is refused, not kept", () => {
-    const decoder = new StreamDecoder(NONE, { messageBytes: 1_000_000, nodes: 10 });
-    decoder.push(Uint8Array.of(6, 0x81, 0xa1, 0x61, 0xdb, 0, 0, 0xff, 0xff));
-    expect(slugOf(() => decoder.push(new Uint8Array(5000)))).toBe("truncated");
+    const decoder = new StreamDecoder(BARE, { messageBytes: 1_000_000, nodes: 10 });
+    expect(slugOf(() => decoder.push(Uint8Array.of(6, 0x81, 0xa1, 0x61, 0xdb, 0, 0, 0xff, 0xff)))).toBe("truncated");
   });
 });
 

@@ -1,0 +1,126 @@
+import { InputError } from "../../src/kernel/assert.ts";
+import { concatBytes, EMPTY_BYTES, utf8 } from "../../src/kernel/bytes.ts";
+import { type Keyring, SEAL_BYTES, sealedBytes } from "./keyring.ts";
+import { compress, decompress } from "./lzw.ts";
+import { TYPE } from "./messages.ts";
+import { Fields, type MsgpackReader, MsgpackWriter, reject } from "./msgpack.ts";
+
+/** Shorter packets (pings, acks) hardly shrink. Smaller: more time spent to find that out. Larger: more bytes sent. */
+const COMPRESS_FROM_BYTES = 160;
+/** Larger tables are sent as they are: compressing holds the event loop for some 30 ms per megabyte. */
+const COMPRESS_TO_BYTES = 1024 * 1024;
+/** memberlist's only algorithm. */
+const LZW = 0;
+/** Type and length of a sealed stream. */
+const STREAM_HEAD_BYTES = 5;
+
+export interface EnvelopeOptions {
+  /** The cluster's name, in front of every packet and stream; "" for none. */
+  readonly label: string;
+  /** Compress what then is shorter. What others compress is read in any case. */
+  readonly compress: boolean;
+  readonly keyring?: Keyring | undefined;
+  /** False, with a keyring: what is not encrypted is taken too (memberlist's GossipVerifyIncoming), as long as a pool
+   *  goes over to encryption. */
+  readonly verifyIncoming?: boolean;
+  /** False, with a keyring: send in the clear (memberlist's GossipVerifyOutgoing). */
+  readonly verifyOutgoing?: boolean;
+}
+
+/** The layers around the messages of one pool, outermost first: label, encryption, compression. (The checksum of a
+ *  packet lies between the last two; packet.ts.) */
+export class Envelope {
+  /** Byte 244, length, label; empty for no label. */
+  readonly header: Uint8Array;
+  readonly #label: Uint8Array;
+  readonly #options: EnvelopeOptions;
+
+  /** Throws InputError for a label of more than 255 bytes. */
+  constructor(options: EnvelopeOptions) {
+    this.#options = options;
+    this.#label = utf8(options.label);
+    const { length } = this.#label;
+    if (length > 255) throw new InputError("label-too-long", `the gossip label has ${length} bytes; at most 255`);
+    this.header = length === 0 ? EMPTY_BYTES : concatBytes([Uint8Array.of(TYPE.label, length), this.#label]);
+  }
+
+  /** What label and encryption add to a packet. */
+  get overheadBytes(): number {
+    return this.header.length + (this.#options.keyring ? SEAL_BYTES : 0);
+  }
+
+  get #sealer(): Keyring | undefined {
+    return this.#options.verifyOutgoing === false ? undefined : this.#options.keyring;
+  }
+
+  compressed(body: Uint8Array): Uint8Array {
+    const worthIt = body.length >= COMPRESS_FROM_BYTES && body.length <= COMPRESS_TO_BYTES;
+    if (!this.#options.compress || !worthIt) return body;
+    const out = new MsgpackWriter().plainByte(TYPE.compress).map(2).text("Algo").uint(LZW).text("Buf");
+    const wrapped = out.raw(compress(body)).finish();
+    return wrapped.length < body.length ? wrapped : body;
+  }
+
+  sealedPacket(body: Uint8Array): Uint8Array {
+    return concatBytes([this.header, this.#sealer ? this.#sealer.seal(body, this.#label) : body]);
+  }
+
+  sealedStream(body: Uint8Array): Uint8Array {
+    if (!this.#sealer) return concatBytes([this.header, body]);
+    const head = streamHead(sealedBytes(body.length));
+    return concatBytes([this.header, head, this.#sealer.seal(body, concatBytes([head, this.#label]))]);
+  }
+
+  /** A packet without label and encryption. Throws InputError (slug: RejectKind). */
+  openPacket(packet: Uint8Array): Uint8Array {
+    const ours = this.header.every((byte, at) => packet[at] === byte);
+    // Pools merge by accident when addresses are used again: a packet without our label is not looked into.
+    if (!ours || (this.header.length === 0 && packet[0] === TYPE.label))
+      throw reject("foreign-label", "the packet is of another cluster");
+    const body = packet.subarray(this.header.length);
+    const { keyring, verifyIncoming } = this.#options;
+    if (!keyring) return body;
+    try {
+      return keyring.open(body, this.#label);
+    } catch (error) {
+      if (verifyIncoming === false && error instanceof InputError) return body;
+      throw error;
+    }
+  }
+
+  /** Whether a stream that begins with this type (its label taken off) must be opened first. Throws InputError where it
+   *  is encrypted and we have no key, or isn't and we have. */
+  isSealedStream(type: number): boolean {
+    const { keyring, verifyIncoming } = this.#options;
+    const sealed = type === TYPE.encrypt;
+    if (sealed && !keyring)
+      throw reject("undecipherable", "the stream is encrypted, and this member has no gossip key");
+    if (!sealed && keyring && verifyIncoming !== false)
+      throw reject("unencrypted", "gossip is encrypted here, the stream is not");
+    return sealed;
+  }
+
+  /** @param sealed what comes behind type and length */
+  openStream(sealed: Uint8Array): Uint8Array {
+    const { keyring } = this.#options;
+    if (!keyring) throw reject("undecipherable", "this member has no gossip key");
+    return keyring.open(sealed, concatBytes([streamHead(sealed.length), this.#label]));
+  }
+}
+
+function streamHead(sealedLength: number): Uint8Array {
+  const head = new Uint8Array(STREAM_HEAD_BYTES);
+  head[0] = TYPE.encrypt;
+  new DataView(head.buffer).setUint32(1, sealedLength);
+  return head;
+}
+
+/** What a message of type 9 holds, its type byte taken off. Throws InputError, also when it would be larger than
+ *  `maxBytes` or is compressed again. */
+export function readCompressed(reader: MsgpackReader, maxBytes: number): Uint8Array {
+  const fields = new Fields(reader);
+  if (fields.uint("Algo", 255) !== LZW) throw reject("unsupported", "compressed by an algorithm other than LZW");
+  const body = decompress(fields.bytes("Buf", maxBytes), maxBytes);
+  if (body[0] === TYPE.compress) throw reject("nested", "compressed more than once");
+  return body;
+}
