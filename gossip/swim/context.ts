@@ -4,6 +4,7 @@ import type { Endpoint } from "../wire/address.ts";
 import { type Alive, encodeMessage, type Message } from "../wire/messages.ts";
 import { COMPOUND_PART_BYTES } from "../wire/packet.ts";
 import { encodeTags } from "../wire/tags.ts";
+import { Awareness } from "./awareness.ts";
 import { BroadcastQueue } from "./broadcasts.ts";
 import { type MemberRecord, MemberTable } from "./member-table.ts";
 import { type Profile, retransmitLimit } from "./profile.ts";
@@ -11,7 +12,9 @@ import type { Effect, MemberEvent, StreamId, SwimConfig, SwimSelf, TimerToken } 
 
 /** memberlist's protocol 1–5, of which we speak 2 (as serf does), and serf's delegate protocol 2–5. */
 const VSN = Uint8Array.of(1, 5, 2, 2, 5, 4);
-/** From this protocol on a member reads checksums. */
+/** From these protocols on a member answers pings on TCP, says "no answer" as a relay, and reads checksums. */
+const TCP_PING_PROTOCOL = 3;
+const NACK_PROTOCOL = 4;
 const CRC_PROTOCOL = 5;
 
 /** What a timer was for. */
@@ -34,6 +37,7 @@ export class SwimContext {
   readonly rng: Rng;
   readonly table: MemberTable;
   readonly broadcasts: BroadcastQueue = new BroadcastQueue();
+  readonly awareness: Awareness = new Awareness();
   readonly self: MemberRecord;
   nowMs = 0;
   /** We have told the others that we go: nothing revives us. */
@@ -162,7 +166,20 @@ export function verdictOn(record: MemberRecord, self: string): Message {
 }
 
 export function readsCrc(record: MemberRecord): boolean {
-  return (record.vsn[1] ?? 0) >= CRC_PROTOCOL;
+  return protocolOf(record) >= CRC_PROTOCOL;
+}
+
+export function sendsNacks(record: MemberRecord): boolean {
+  return protocolOf(record) >= NACK_PROTOCOL;
+}
+
+export function answersOnTcp(record: MemberRecord): boolean {
+  return protocolOf(record) >= TCP_PING_PROTOCOL;
+}
+
+/** The highest that it understands. */
+function protocolOf({ vsn }: MemberRecord): number {
+  return vsn[1] ?? 0;
 }
 
 /** When the life behind these tags started, in wall ms; undefined when they name no actor (a serf agent's don't). */

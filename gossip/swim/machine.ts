@@ -63,6 +63,7 @@ export class Swim {
         break;
       }
       case "stalled":
+        this.#context.awareness.change(1);
         this.#prober.postpone(event.byMs);
         this.#rumours.postpone(event.byMs);
         break;
@@ -80,6 +81,11 @@ export class Swim {
 
   get self(): Member {
     return memberOf(this.#context.self);
+  }
+
+  /** How unwell we are, 0 to 8 (Lifeguard's local health multiplier). */
+  get awareness(): number {
+    return this.#context.awareness.score;
   }
 
   /** Everyone we know, ourselves first, the dead and the left until they are reclaimed. */
@@ -129,9 +135,10 @@ export class Swim {
     for (const message of messages) {
       if (message.type === "ping") this.#prober.ping(message, from);
       else if (message.type === "ack") this.#prober.ack(message, from);
+      else if (message.type === "nack") this.#prober.nack(message, from);
       else if (message.type === "indirect-ping") this.#prober.relay(message, from);
     }
-    // Nacks will count for our own health (Lifeguard's awareness); user messages and errors are serf's own.
+    // User messages and errors are serf's own.
   }
 
   #streamRequest(id: StreamId, message: StreamMessage): void {

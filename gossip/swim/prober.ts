@@ -1,7 +1,7 @@
 import { EMPTY_BYTES } from "../../src/kernel/bytes.ts";
 import { type Endpoint, endpointKey, sameEndpoint } from "../wire/address.ts";
-import type { Ack, IndirectPing, Message, Ping } from "../wire/messages.ts";
-import { readsCrc, type SwimContext, verdictOn } from "./context.ts";
+import type { Ack, IndirectPing, Message, Nack, Ping } from "../wire/messages.ts";
+import { answersOnTcp, readsCrc, type SwimContext, sendsNacks, verdictOn } from "./context.ts";
 import type { MemberRecord } from "./member-table.ts";
 import { probeTimeoutMs } from "./profile.ts";
 import type { StreamId } from "./protocol.ts";
@@ -24,8 +24,12 @@ interface Probe {
   readonly incarnation: number;
   sentMs: number;
   readonly timeoutMs: number;
+  readonly periodMs: number;
   answered: boolean;
   relays: ReadonlySet<string>;
+  /** Relays that will say so when they got no answer either, and those that said it. */
+  nacksExpected: number;
+  readonly nacks: Set<string>;
   stream: StreamId | undefined;
 }
 
@@ -64,15 +68,15 @@ export class Prober {
     const { nowMs, leaving } = this.#context;
     if (leaving) return;
     const before = this.#probe;
-    const deadlineMs = before ? before.sentMs + this.#intervalMs() : nowMs;
-    // A stall moved the deadline: the answer has its whole time again.
+    const deadlineMs = before ? before.sentMs + before.periodMs : nowMs;
+    // A stall moved the deadline, or we distrust ourselves and wait longer.
     if (before && !before.answered && nowMs < deadlineMs) {
       this.#context.setTimer({ kind: "probe-tick" }, deadlineMs - nowMs);
       return;
     }
-    if (before && !before.answered) this.#failed(before);
+    if (before) this.#ended(before);
     this.#begin();
-    this.#context.setTimer({ kind: "probe-tick" }, this.#intervalMs());
+    this.#context.setTimer({ kind: "probe-tick" }, this.#context.profile.probeIntervalMs);
   }
 
   timeout(seq: number): void {
@@ -101,6 +105,12 @@ export class Prober {
     if (!relay.target || !sameEndpoint(from, relay.target)) return;
     this.#relays.delete(ack.seq);
     this.#context.send(relay.asker, [{ type: "ack", seq: relay.askerSeq, payload: EMPTY_BYTES }]);
+  }
+
+  /** A relay got no answer either: it is not we who are deaf. */
+  nack({ seq }: Nack, from: Endpoint): void {
+    const key = endpointKey(from);
+    if (this.#probe?.seq === seq && this.#probe.relays.has(key)) this.#probe.nacks.add(key);
   }
 
   /** True when the stream was a probe's. */
@@ -166,17 +176,13 @@ export class Prober {
     for (const relay of this.#relays.values()) relay.dueMs += byMs;
   }
 
-  #intervalMs(): number {
-    return this.#context.profile.probeIntervalMs;
-  }
-
   #begin(): void {
     this.#probe = undefined;
     const record = this.#context.table.nextToProbe();
     if (!record) return;
-    const { nowMs, self, profile } = this.#context;
+    const { nowMs, self, profile, awareness } = this.#context;
     const seq = this.#context.nextSeq();
-    const timeoutMs = probeTimeoutMs(profile, record.rttMs);
+    const timeoutMs = awareness.stretched(probeTimeoutMs(profile, record.rttMs));
     const { name, address, incarnation } = record;
     this.#probe = {
       seq,
@@ -185,8 +191,11 @@ export class Prober {
       incarnation,
       sentMs: nowMs,
       timeoutMs,
+      periodMs: awareness.stretched(profile.probeIntervalMs),
       answered: false,
       relays: new Set(),
+      nacksExpected: 0,
+      nacks: new Set(),
       stream: undefined,
     };
     const ping = this.#pingOf(seq, name);
@@ -202,10 +211,15 @@ export class Prober {
     const { seq, name: node, address: target } = probe;
     const relays = this.#pickRelays(node);
     probe.relays = new Set(relays.map((relay) => endpointKey(relay.address)));
+    probe.nacksExpected = relays.filter(sendsNacks).length;
     for (const relay of relays)
-      this.#context.send(relay.address, [{ type: "indirect-ping", seq, node, target, nack: true, ...source }]);
+      this.#context.send(relay.address, [
+        { type: "indirect-ping", seq, node, target, nack: sendsNacks(relay), ...source },
+      ]);
+    const record = this.#context.table.get(node);
+    if (!record || !answersOnTcp(record)) return;
     // At the same time on TCP: where only UDP is lost or filtered, nobody is taken for dead.
-    const timeoutMs = probe.sentMs + this.#intervalMs() - nowMs;
+    const timeoutMs = probe.sentMs + probe.periodMs - nowMs;
     probe.stream = this.#context.nextStream();
     const message = this.#pingOf(seq, node);
     this.#context.emit({ kind: "open-stream", id: probe.stream, to: target, message, timeoutMs });
@@ -237,8 +251,11 @@ export class Prober {
     record.rttMs = record.rttMs === null ? rttMs : record.rttMs + RTT_WEIGHT * (rttMs - record.rttMs);
   }
 
-  #failed(probe: Probe): void {
-    const { name: node, incarnation } = probe;
+  /** Relays that are silent as well, or no relay at all to ask: perhaps it is us. */
+  #ended(probe: Probe): void {
+    const { name: node, incarnation, nacksExpected, nacks } = probe;
+    this.#context.awareness.change(probe.answered ? -1 : nacksExpected > 0 ? nacksExpected - nacks.size : 1);
+    if (probe.answered) return;
     this.#rumours.suspect({ type: "suspect", node, incarnation, from: this.#context.self.name });
   }
 }

@@ -179,7 +179,8 @@ export class Rumours {
 
   /** Not own + 1: an accusation that is ahead of us (an earlier life's, or our clock went back) would still win. */
   #refute(accusedIncarnation: number): void {
-    const { self } = this.#context;
+    const { self, awareness } = this.#context;
+    awareness.change(1);
     self.incarnation = raised(Math.max(self.incarnation, accusedIncarnation));
     this.#context.broadcast(self.name, this.#context.aliveAboutSelf());
     this.#tellHost("refuted", self);
