@@ -109,7 +109,10 @@ export class Claims {
       const seq = context.nextSeq();
       seqs.add(seq);
       const source = { sourceAddr: address.host, sourcePort: address.port, sourceNode };
-      context.send(to, [{ type: "ping", seq, node: claim.alive.node, ...source }]);
+      const question = { type: "ping", seq, node: claim.alive.node, ...source } as const;
+      // Of our own name the other one hears that we live too; where somebody only says a member is, nothing else is sent.
+      if (this.#aboutSelf(claim)) context.send(to, [question]);
+      else context.sendAlone(to, question);
     };
     ping(claim.kept, claim.keptSeqs);
     if (!this.#aboutSelf(claim) && !claim.claimantAnswered) ping(claim.alive.address, claim.claimantSeqs);

@@ -121,6 +121,11 @@ export class SwimContext {
     this.emit({ kind: "send", to, messages: [...messages, ...this.takeNews(room)], crc });
   }
 
+  /** To an address that no member has: whoever forges senders must not have more sent to them than it sends itself. */
+  sendAlone(to: Endpoint, message: Message): void {
+    this.emit({ kind: "send", to, messages: [message], crc: false });
+  }
+
   takeNews(roomBytes: number): Message[] {
     if (this.broadcasts.size === 0) return [];
     const limit = retransmitLimit(this.profile.retransmitMultiplier, this.table.poolSize);

@@ -132,7 +132,19 @@ export class Swim {
     // hold us for dead, and then our gossip doesn't reach it.
     const accused = self.incarnation !== incarnation || messages.some((message) => isAccusation(message, self.name));
     if (accused && !leaving && table.at(from)) this.#rumours.defend(from);
+    this.#questions(messages, from);
+  }
+
+  /** From a stranger one question a packet: a compound of a hundred pings would be a hundred packets to whoever it names
+   *  as its sender. */
+  #questions(messages: readonly Message[], from: Endpoint): void {
+    let allowed = this.#context.table.at(from) ? messages.length : 1;
     for (const message of messages) {
+      const question = message.type === "ping" || message.type === "indirect-ping";
+      if (question && allowed-- <= 0) {
+        this.#context.emit({ kind: "reject", reason: "stranger" });
+        continue;
+      }
       if (message.type === "ping") this.#prober.ping(message, from);
       else if (message.type === "ack") this.#prober.ack(message, from);
       else if (message.type === "nack") this.#prober.nack(message, from);

@@ -1,6 +1,6 @@
 import { EMPTY_BYTES } from "../../src/kernel/bytes.ts";
 import { type Endpoint, endpointKey, sameEndpoint } from "../wire/address.ts";
-import type { Ack, IndirectPing, Message, Nack, Ping } from "../wire/messages.ts";
+import { type Ack, encodeMessage, type IndirectPing, type Message, type Nack, type Ping } from "../wire/messages.ts";
 import { answersOnTcp, readsCrc, type SwimContext, sendsNacks, verdictOn } from "./context.ts";
 import type { MemberRecord } from "./member-table.ts";
 import { probeTimeoutMs } from "./profile.ts";
@@ -104,7 +104,7 @@ export class Prober {
     }
     if (!relay.target || !sameEndpoint(from, relay.target)) return;
     this.#relays.delete(ack.seq);
-    this.#context.send(relay.asker, [{ type: "ack", seq: relay.askerSeq, payload: EMPTY_BYTES }]);
+    this.#context.sendAlone(relay.asker, { type: "ack", seq: relay.askerSeq, payload: EMPTY_BYTES });
   }
 
   /** A relay got no answer either: it is not we who are deaf. */
@@ -129,11 +129,22 @@ export class Prober {
       return;
     }
     if (this.#rumours.claims.isOwnPing(ping)) return;
-    const answer: Message[] = [{ type: "ack", seq: ping.seq, payload: EMPTY_BYTES }];
+    const ack: Ack = { type: "ack", seq: ping.seq, payload: EMPTY_BYTES };
+    if (!table.at(from)) {
+      this.#answerStranger(ping, ack, from);
+      return;
+    }
+    const answer: Message[] = [ack];
     const source = table.get(ping.sourceNode);
     // One that we hold for suspect or gone and that asks us hears it at once, and refutes.
     if (source && source.state !== "alive" && source !== self) answer.push(verdictOn(source, self.name));
     this.#context.send(from, answer);
+  }
+
+  #answerStranger(ping: Ping, ack: Ack, from: Endpoint): void {
+    if (encodeMessage(ack).length > encodeMessage(ping).length)
+      this.#context.emit({ kind: "reject", reason: "stranger" });
+    else this.#context.sendAlone(from, ack);
   }
 
   /** A ping for another member. Only members that we know are pinged, at the address that we know: nobody can use us to
@@ -156,7 +167,7 @@ export class Prober {
       dueMs: nowMs + delayMs,
     });
     this.#context.setTimer({ kind: "relay", seq }, delayMs);
-    if (known) this.#context.send(known.address, [this.#pingOf(seq, known.name)]);
+    if (known) this.#context.sendAlone(known.address, this.#pingOf(seq, known.name));
   }
 
   relayTimer(seq: number): void {
@@ -168,7 +179,7 @@ export class Prober {
       return;
     }
     this.#relays.delete(seq);
-    if (relay.nack) this.#context.send(relay.asker, [{ type: "nack", seq: relay.askerSeq }]);
+    if (relay.nack) this.#context.sendAlone(relay.asker, { type: "nack", seq: relay.askerSeq });
   }
 
   postpone(byMs: number): void {

@@ -99,5 +99,5 @@ export type Effect =
   | { readonly kind: "joined"; readonly seed: Endpoint; readonly members: number }
   | { readonly kind: "join-failed"; readonly seed: Endpoint; readonly reason: string; readonly nextTryMs: number }
   /** Something well-formed that we don't act on; the reason is a counter's name. */
-  | { readonly kind: "reject"; readonly reason: "table-full" | "foreign-ping" | "too-many-relays" }
+  | { readonly kind: "reject"; readonly reason: "table-full" | "foreign-ping" | "too-many-relays" | "stranger" }
   | { readonly kind: "leave-done" };

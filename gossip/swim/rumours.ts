@@ -255,7 +255,7 @@ export class Rumours {
     const { nowMs } = this.#context;
     if (nowMs - record.correctedMs < CORRECT_AGAIN_MS || !this.#mayCorrect()) return;
     record.correctedMs = nowMs;
-    this.#context.send(to, [message]);
+    this.#context.sendAlone(to, message);
   }
 
   #mayCorrect(): boolean {
