@@ -4,6 +4,7 @@ export { Swim } from "./swim/machine.ts";
 export { incarnationOfStart, PROFILES, type Profile, type ProfileName } from "./swim/profile.ts";
 export type {
   Effect,
+  KeyOperation,
   Member,
   MemberEvent,
   MemberState,

@@ -12,6 +12,7 @@ import {
   ipToBytes,
   isLoopback,
   isWildcard,
+  type KeyOperation,
   Keyring,
   type Member,
   type MemberEvent,
@@ -57,6 +58,7 @@ export interface GossipOptions {
 }
 
 export type { Member, MemberEvent } from "../index.ts";
+export type KeyReport = Pick<Extract<Effect, { kind: "key-report" }>, "members" | "answers">;
 
 export interface GossipHost {
   /** What others are told. */
@@ -67,6 +69,9 @@ export interface GossipHost {
   member(name: string): Member | undefined;
   /** Throws InputError above 512 bytes; nothing has changed then. */
   updateMeta(meta: ReadonlyMap<string, string>): void;
+  /** Changes the keyring of all members, or asks for it; resolves when all have answered, or with those who did in time.
+   *  `key` is empty for "list". */
+  keys(operation: KeyOperation, key: Uint8Array): Promise<KeyReport>;
   /** Tells the others that we go; resolves when the news is on its way (≤ 5 s). Then `close`. */
   leave(): Promise<void>;
   /** Ends all at once, without a word to the others. */
@@ -144,6 +149,8 @@ class Host implements GossipHost {
   /** Effects not yet carried out; a host that calls back from an event adds to their end. */
   #effects: Effect[] = [];
   #performing = false;
+  #lastKeyAsker = 0;
+  readonly #keyAskers = new Map<number, (report: KeyReport) => void>();
   readonly #leavers: (() => void)[] = [];
   #left = false;
 
@@ -189,7 +196,7 @@ class Host implements GossipHost {
     const { profile, name } = config;
     const self = { name, address: this.local, meta, incarnation: incarnationOfStart(startOf(meta, world)) };
     const packetBytes = roomForMessages(this.#envelope);
-    const swim = { profile: PROFILES[profile], packetBytes, membersMax: MEMBERS_MAX };
+    const swim = { profile: PROFILES[profile], packetBytes, membersMax: MEMBERS_MAX, keyring: this.#envelope.keyring };
     this.#machine = new Swim(swim, self, world.rng.fork());
     this.#step({ kind: "start" });
     this.#step({ kind: "join", seeds });
@@ -222,6 +229,15 @@ class Host implements GossipHost {
     this.#step({ kind: "update-meta", meta });
   }
 
+  keys(operation: KeyOperation, key: Uint8Array): Promise<KeyReport> {
+    this.#lastKeyAsker += 1;
+    const id = this.#lastKeyAsker;
+    return new Promise((resolve) => {
+      this.#keyAskers.set(id, resolve);
+      this.#step({ kind: "ask-keys", id, operation, key });
+    });
+  }
+
   leave(): Promise<void> {
     if (this.#left || this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
@@ -237,6 +253,8 @@ class Host implements GossipHost {
     this.#streams.close();
     this.#socket?.close();
     this.#endLeave();
+    for (const resolve of this.#keyAskers.values()) resolve({ members: 0, answers: new Map() });
+    this.#keyAskers.clear();
     await this.#listener?.close();
   }
 
@@ -247,10 +265,10 @@ class Host implements GossipHost {
   #onPacket(bytes: Uint8Array, from: Address): void {
     if (this.#closed || !this.#machine) return;
     this.#timers.arrived();
-    const { messages, rejects } = decodePacket(bytes, this.#envelope);
+    const { messages, rejects, sealed = false } = decodePacket(bytes, this.#envelope);
     for (const reason of rejects) this.#count(reason);
     if (messages.length > 0)
-      this.#step({ kind: "packet", from: { host: canonicalHost(from.host), port: from.port }, messages });
+      this.#step({ kind: "packet", from: { host: canonicalHost(from.host), port: from.port }, messages, sealed });
   }
 
   #step(event: SwimEvent): void {
@@ -298,6 +316,10 @@ class Host implements GossipHost {
         break;
       case "reject":
         this.#count(effect.reason);
+        break;
+      case "key-report":
+        this.#keyAskers.get(effect.id)?.(effect);
+        this.#keyAskers.delete(effect.id);
         break;
       case "leave-done":
         this.#endLeave();

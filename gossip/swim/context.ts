@@ -28,7 +28,9 @@ export type Purpose =
   | { readonly kind: "reconnect" }
   | { readonly kind: "relay"; readonly seq: number }
   | { readonly kind: "claim"; readonly name: string }
-  | { readonly kind: "leave" };
+  | { readonly kind: "leave-intent" }
+  | { readonly kind: "leave" }
+  | { readonly kind: "key-query"; readonly query: number };
 
 /** What the parts of the machine share: the time of this step, the table, the queue, and the effects that a step
  *  gathers. */
@@ -37,6 +39,8 @@ export class SwimContext {
   readonly rng: Rng;
   readonly table: MemberTable;
   readonly broadcasts: BroadcastQueue = new BroadcastQueue();
+  /** Serf's messages: they go out in what room news of members leaves. */
+  readonly serfNews: BroadcastQueue = new BroadcastQueue();
   readonly awareness: Awareness = new Awareness();
   readonly self: MemberRecord;
   nowMs = 0;
@@ -116,8 +120,7 @@ export class SwimContext {
   /** Sends messages, and as much queued news as fits behind them. */
   send(to: Endpoint, messages: readonly Message[], crc = false): void {
     let room = this.config.packetBytes;
-    if (this.broadcasts.size > 0)
-      for (const message of messages) room -= encodeMessage(message).length + COMPOUND_PART_BYTES;
+    if (this.hasNews) for (const message of messages) room -= encodeMessage(message).length + COMPOUND_PART_BYTES;
     this.emit({ kind: "send", to, messages: [...messages, ...this.takeNews(room)], crc });
   }
 
@@ -127,14 +130,26 @@ export class SwimContext {
   }
 
   takeNews(roomBytes: number): Message[] {
-    if (this.broadcasts.size === 0) return [];
+    if (!this.hasNews) return [];
     const limit = retransmitLimit(this.profile.retransmitMultiplier, this.table.poolSize);
-    return this.broadcasts.take(roomBytes, COMPOUND_PART_BYTES, limit);
+    const news = this.broadcasts.take(roomBytes, COMPOUND_PART_BYTES, limit);
+    if (this.serfNews.size === 0) return news;
+    let room = roomBytes;
+    for (const message of news) room -= encodeMessage(message).length + COMPOUND_PART_BYTES;
+    return [...news, ...this.serfNews.take(room, COMPOUND_PART_BYTES, limit)];
+  }
+
+  get hasNews(): boolean {
+    return this.broadcasts.size > 0 || this.serfNews.size > 0;
   }
 
   /** Queues news about a member and wakes gossiping, which sleeps while there is none. */
   broadcast(about: string, message: Message): void {
-    this.broadcasts.put(about, message);
+    this.tell(this.broadcasts, about, message);
+  }
+
+  tell(queue: BroadcastQueue, about: string, message: Message): void {
+    queue.put(about, message);
     if (this.#gossipArmed) return;
     // As if a free-running ticker had been met at a random moment.
     this.armGossip(this.profile.gossipIntervalMs * this.rng.unit());

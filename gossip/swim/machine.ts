@@ -10,10 +10,13 @@ import { type MemberRecord, memberOf } from "./member-table.ts";
 import { Prober } from "./prober.ts";
 import type { Effect, Member, StreamId, SwimConfig, SwimEvent, SwimSelf } from "./protocol.ts";
 import { Rumours } from "./rumours.ts";
+import { SerfLayer } from "./serf.ts";
 import { Sync } from "./sync.ts";
 
 /** A leave is done when its news was sent as often as news is, or after so long. */
 const LEAVE_MS_MAX = 5000;
+/** How long serf's word of it goes ahead at most. */
+const LEAVE_INTENT_MS_MAX = 2000;
 
 /** SWIM as a state machine: who is a member, and who of them lives. No clock, no sockets, no promises: events in,
  *  effects out, randomness and time as handed in. A stale timer token yields no effects. */
@@ -21,16 +24,18 @@ export class Swim {
   readonly #context: SwimContext;
   readonly #rumours: Rumours;
   readonly #prober: Prober;
+  readonly #serf: SerfLayer;
   readonly #sync: Sync;
   #started = false;
-  #leaveDone = false;
+  #leaving: "no" | "intended" | "announced" | "done" = "no";
 
   /** Throws InputError when the metadata take more than 512 bytes. */
   constructor(config: SwimConfig, self: SwimSelf, rng: Rng) {
     this.#context = new SwimContext(config, self, rng);
     this.#rumours = new Rumours(this.#context);
     this.#prober = new Prober(this.#context, this.#rumours);
-    this.#sync = new Sync(this.#context, this.#rumours);
+    this.#serf = new SerfLayer(this.#context, this.#rumours);
+    this.#sync = new Sync(this.#context, this.#rumours, this.#serf);
   }
 
   /** @param nowMs monotonic; the same or later than in the step before. Throws InputError for metadata that are too
@@ -45,7 +50,7 @@ export class Swim {
         this.#sync.join(event.seeds);
         break;
       case "packet":
-        this.#packet(event.messages, event.from);
+        this.#packet(event.messages, event.from, event.sealed === true);
         break;
       case "stream-request":
         this.#streamRequest(event.id, event.message);
@@ -72,6 +77,9 @@ export class Swim {
         break;
       case "leave":
         this.#leave();
+        break;
+      case "ask-keys":
+        this.#serf.askKeys(event.id, event.operation, event.key);
         break;
       default:
         assertNever(event);
@@ -120,7 +128,7 @@ export class Swim {
   }
 
   /** News first, questions then: the ack to a ping goes out behind the refutation of the suspicion that came with it. */
-  #packet(messages: readonly Message[], from: Endpoint): void {
+  #packet(messages: readonly Message[], from: Endpoint, sealed: boolean): void {
     const { self, table, leaving } = this.#context;
     const { incarnation } = self;
     for (const message of messages) {
@@ -133,6 +141,7 @@ export class Swim {
     const accused = self.incarnation !== incarnation || messages.some((message) => isAccusation(message, self.name));
     if (accused && !leaving && table.at(from)) this.#rumours.defend(from);
     this.#questions(messages, from);
+    for (const message of messages) if (message.type === "user") this.#serf.hear(message.payload, sealed);
   }
 
   /** From a stranger one question a packet: a compound of a hundred pings would be a hundred packets to whoever it names
@@ -150,7 +159,6 @@ export class Swim {
       else if (message.type === "nack") this.#prober.nack(message, from);
       else if (message.type === "indirect-ping") this.#prober.relay(message, from);
     }
-    // User messages and errors are serf's own.
   }
 
   #streamRequest(id: StreamId, message: StreamMessage): void {
@@ -190,8 +198,14 @@ export class Swim {
       case "claim":
         this.#rumours.claims.timer(purpose.name);
         break;
+      case "leave-intent":
+        this.#announceLeave();
+        break;
       case "leave":
         this.#endLeave();
+        break;
+      case "key-query":
+        this.#serf.keyQueryTimer(purpose.query);
         break;
       default:
         assertNever(purpose);
@@ -206,8 +220,9 @@ export class Swim {
       if (messages.length === 0) break;
       this.#context.emit({ kind: "send", to: record.address, messages, crc: readsCrc(record) });
     }
-    if (broadcasts.size > 0) this.#context.armGossip(profile.gossipIntervalMs);
-    if (this.#context.leaving && !broadcasts.has(this.#context.self.name)) this.#endLeave();
+    if (this.#leaving === "intended" && this.#serf.leaveIsTold) this.#announceLeave();
+    if (this.#context.hasNews) this.#context.armGossip(profile.gossipIntervalMs);
+    if (this.#leaving === "announced" && !broadcasts.has(this.#context.self.name)) this.#endLeave();
   }
 
   /** The recently dead too: one who isn't hears of it and refutes. Where regions matter, one outside ours. */
@@ -230,16 +245,25 @@ export class Swim {
     table.setState(self, "left", nowMs);
     if (table.liveCount === 0 || this.#context.isSecond) {
       this.#endLeave();
-      return;
-    }
-    const { name, incarnation } = self;
+    } else if (this.#serf.hasAgents) {
+      // Serf's agents count a leave as a failure, unless they heard of it before.
+      this.#leaving = "intended";
+      this.#serf.announceLeave();
+      this.#context.setTimer({ kind: "leave-intent" }, LEAVE_INTENT_MS_MAX);
+    } else this.#announceLeave();
+  }
+
+  #announceLeave(): void {
+    if (this.#leaving === "announced" || this.#leaving === "done") return;
+    this.#leaving = "announced";
+    const { name, incarnation } = this.#context.self;
     this.#context.broadcast(name, { type: "dead", node: name, incarnation, from: name });
     this.#context.setTimer({ kind: "leave" }, LEAVE_MS_MAX);
   }
 
   #endLeave(): void {
-    if (this.#leaveDone) return;
-    this.#leaveDone = true;
+    if (this.#leaving === "done") return;
+    this.#leaving = "done";
     this.#context.emit({ kind: "leave-done" });
   }
 }

@@ -21,6 +21,9 @@ export interface MemberRecord {
   /** When what we know about it was last sent outside the queue, and a conflict about its name last reported. */
   correctedMs: number;
   conflictMs: number;
+  /** Serf's Lamport time of the last word about its joining or leaving, and whether that was that it goes. */
+  statusLTime: number;
+  leaveIntended: boolean;
   /** Its place in `#live` or `#dead`, -1 in neither. */
   index: number;
   /** It is somewhere in the probe order. */
@@ -99,6 +102,8 @@ export class MemberTable {
       suspicion: undefined,
       correctedMs: Number.NEGATIVE_INFINITY,
       conflictMs: Number.NEGATIVE_INFINITY,
+      statusLTime: 0,
+      leaveIntended: false,
       index: -1,
       inProbeOrder: false,
     };

@@ -1,5 +1,7 @@
 import type { Endpoint } from "../wire/address.ts";
+import type { Keyring } from "../wire/keyring.ts";
 import type { Message, Ping } from "../wire/messages.ts";
+import type { KeyResponse } from "../wire/serf.ts";
 import type { PushPull, StreamMessage } from "../wire/stream.ts";
 import type { Profile } from "./profile.ts";
 
@@ -26,6 +28,8 @@ export interface SwimConfig {
   /** Names in the table, the dead included. At the bound new names are refused until old ones are reclaimed; all rows
    *  of a full table must fit one stream message. */
   readonly membersMax: number;
+  /** Changed by key queries of members. */
+  readonly keyring?: Keyring | undefined;
 }
 
 export interface SwimSelf {
@@ -45,7 +49,13 @@ export type SwimEvent =
   | { readonly kind: "start" }
   /** The configured seeds, literal IPs or names; replaces the earlier list. Joined in the background, for ever. */
   | { readonly kind: "join"; readonly seeds: readonly Endpoint[] }
-  | { readonly kind: "packet"; readonly from: Endpoint; readonly messages: readonly Message[] }
+  | {
+      readonly kind: "packet";
+      readonly from: Endpoint;
+      readonly messages: readonly Message[];
+      /** It was encrypted, by a holder of the keys. */
+      readonly sealed?: boolean;
+    }
   /** A stream that another opened brought a whole message; answered by a `reply` effect with the same id. */
   | { readonly kind: "stream-request"; readonly id: StreamId; readonly message: StreamMessage }
   /** The answer on a stream of ours; `remote` is where it was connected to, resolved. */
@@ -55,7 +65,18 @@ export type SwimEvent =
   /** This process stood still for so long: what it waits for may be waiting in its own sockets. */
   | { readonly kind: "stalled"; readonly byMs: number }
   | { readonly kind: "update-meta"; readonly meta: ReadonlyMap<string, string> }
-  | { readonly kind: "leave" };
+  | { readonly kind: "leave" }
+  /** Asks all members to change their keyring, or to tell it; answered by a `key-report` with the same id. */
+  | {
+      readonly kind: "ask-keys";
+      readonly id: number;
+      readonly operation: KeyOperation;
+      /** Empty for `list`. */
+      readonly key: Uint8Array;
+    };
+
+/** As `serf keys`. */
+export type KeyOperation = "install" | "use" | "remove" | "list";
 
 /** What a host is told. `name` is whom it is about. */
 export type MemberEvent =
@@ -65,6 +86,8 @@ export type MemberEvent =
   | { readonly kind: "member-suspect"; readonly name: string; readonly member: Member; readonly by: string }
   | { readonly kind: "member-dead"; readonly name: string; readonly member: Member; readonly by: string }
   | { readonly kind: "member-left"; readonly name: string; readonly member: Member }
+  /** Our keyring was changed, by us or by another member. */
+  | { readonly kind: "keys-changed"; readonly name: string }
   /** A suspicion ended well: the member (perhaps ourselves) said that it lives. */
   | { readonly kind: "refuted"; readonly name: string; readonly member: Member }
   /** One name at two addresses, both alive. `role`: what we are in it; a "second" should stop with a sentence. */
@@ -99,5 +122,21 @@ export type Effect =
   | { readonly kind: "joined"; readonly seed: Endpoint; readonly members: number }
   | { readonly kind: "join-failed"; readonly seed: Endpoint; readonly reason: string; readonly nextTryMs: number }
   /** Something well-formed that we don't act on; the reason is a counter's name. */
-  | { readonly kind: "reject"; readonly reason: "table-full" | "foreign-ping" | "too-many-relays" | "stranger" }
+  | {
+      readonly kind: "reject";
+      readonly reason:
+        | "table-full"
+        | "foreign-ping"
+        | "too-many-relays"
+        | "stranger"
+        | "bad-serf-message"
+        | "serf-queue-full";
+    }
+  | {
+      readonly kind: "key-report";
+      readonly id: number;
+      /** How many were asked, ourselves included. Who is missing in `answers` did not answer in time. */
+      readonly members: number;
+      readonly answers: ReadonlyMap<string, KeyResponse>;
+    }
   | { readonly kind: "leave-done" };

@@ -53,7 +53,8 @@ export class Rumours {
   dead(rumour: Dead, from?: Endpoint): void {
     const record = this.#accusedBy(rumour, from);
     if (!record || record.state === "left") return;
-    const left = rumour.from === rumour.node;
+    // Who said that it goes, and is silent now, has gone: its last word may have been lost.
+    const left = rumour.from === rumour.node || record.leaveIntended;
     // A leave that comes after the failure it looked like is still believed: all members shall end with the same word.
     if (record.state === "dead" && !left) return;
     this.#endSuspicion(record);
@@ -62,6 +63,14 @@ export class Rumours {
     this.#context.broadcast(rumour.node, rumour);
     if (left) this.#tellHost("member-left", record);
     else this.#tellHostWho("member-dead", record, rumour.from);
+  }
+
+  /** A member's word (or an operator's about a failed one) that it goes for good. */
+  leaveIntended(record: MemberRecord): void {
+    record.leaveIntended = true;
+    if (record.state !== "dead") return;
+    this.#context.table.setState(record, "left", this.#context.nowMs);
+    this.#tellHost("member-left", record);
   }
 
   /** Tells an accuser that we live. A bounded number of them: the rest hears it by gossip. */
@@ -116,6 +125,7 @@ export class Rumours {
     const { table, nowMs } = this.#context;
     const before = record.state;
     this.#endSuspicion(record);
+    record.leaveIntended = false;
     record.incarnation = rumour.incarnation;
     record.vsn = rumour.vsn;
     const moved = !sameEndpoint(record.address, rumour.address);

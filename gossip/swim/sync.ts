@@ -1,4 +1,3 @@
-import { EMPTY_BYTES } from "../../src/kernel/bytes.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import { type Endpoint, endpointKey, ipToBytes } from "../wire/address.ts";
 import type { NodeState } from "../wire/messages.ts";
@@ -8,6 +7,7 @@ import type { MemberRecord } from "./member-table.ts";
 import { pushPullMs } from "./profile.ts";
 import type { StreamId } from "./protocol.ts";
 import type { Rumours } from "./rumours.ts";
+import type { SerfLayer } from "./serf.ts";
 
 /** Connecting, sending both tables and reading them. Longer: a stuck stream holds its place longer. Shorter: large
  *  tables don't get through a slow line. */
@@ -28,15 +28,17 @@ interface Seed {
 export class Sync {
   readonly #context: SwimContext;
   readonly #rumours: Rumours;
+  readonly #serf: SerfLayer;
   #seeds: Seed[] = [];
   #seedTries = 0;
   #seedTimer = 0;
   /** Streams of ours that are under way, with the seed they are for. */
   readonly #open = new Map<StreamId, Seed | undefined>();
 
-  constructor(context: SwimContext, rumours: Rumours) {
+  constructor(context: SwimContext, rumours: Rumours, serf: SerfLayer) {
     this.#context = context;
     this.#rumours = rumours;
+    this.#serf = serf;
   }
 
   start(): void {
@@ -135,12 +137,13 @@ export class Sync {
 
   #merge(message: PushPull): void {
     for (const node of message.nodes) this.#rumours.row(node);
+    this.#serf.merge(message.userState);
   }
 
   #table(join: boolean): PushPull {
     const nodes: NodeState[] = [];
     for (const record of this.#context.table.records()) nodes.push(rowOf(record));
-    return { type: "push-pull", join, nodes, userState: EMPTY_BYTES };
+    return { type: "push-pull", join, nodes, userState: this.#serf.state() };
   }
 
   /** Ourselves count too: every node may be given the same list of seeds. Where the network doesn't say what a name

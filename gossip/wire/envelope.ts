@@ -49,6 +49,10 @@ export class Envelope {
     return this.header.length + (this.#options.keyring ? SEAL_BYTES : 0);
   }
 
+  get keyring(): Keyring | undefined {
+    return this.#options.keyring;
+  }
+
   get #sealer(): Keyring | undefined {
     return this.#options.verifyOutgoing === false ? undefined : this.#options.keyring;
   }
@@ -72,18 +76,18 @@ export class Envelope {
   }
 
   /** A packet without label and encryption. Throws InputError (slug: RejectKind). */
-  openPacket(packet: Uint8Array): Uint8Array {
+  openPacket(packet: Uint8Array): { readonly body: Uint8Array; readonly sealed: boolean } {
     const ours = this.header.every((byte, at) => packet[at] === byte);
     // Pools merge by accident when addresses are used again: a packet without our label is not looked into.
     if (!ours || (this.header.length === 0 && packet[0] === TYPE.label))
       throw reject("foreign-label", "the packet is of another cluster");
     const body = packet.subarray(this.header.length);
     const { keyring, verifyIncoming } = this.#options;
-    if (!keyring) return body;
+    if (!keyring) return { body, sealed: false };
     try {
-      return keyring.open(body, this.#label);
+      return { body: keyring.open(body, this.#label), sealed: true };
     } catch (error) {
-      if (verifyIncoming === false && error instanceof InputError) return body;
+      if (verifyIncoming === false && error instanceof InputError) return { body, sealed: false };
       throw error;
     }
   }

@@ -42,6 +42,16 @@ export class MsgpackWriter {
     return this;
   }
 
+  list(count: number): this {
+    if (count < 16) this.#out.u8(0x90 | count);
+    else
+      this.#out
+        .u8(0xdc)
+        .u8(count >> 8)
+        .u8(count & 255);
+    return this;
+  }
+
   raw(bytes: Uint8Array): this {
     const { length } = bytes;
     if (length < 32) this.#out.u8(0xa0 | length);
@@ -162,11 +172,30 @@ export class MsgpackReader {
     return count;
   }
 
-  text(maxBytes: number): string {
+  /** Go writes an empty list as nil, too. */
+  list(maxCount: number): number {
+    const tag = this.u8();
+    const count = tag === 0xc0 ? 0 : tag >= 0x90 && tag <= 0x9f ? tag & 15 : tag === 0xdc ? this.#uintOf(2) : undefined;
+    if (count === undefined) throw reject("malformed", "expected a list");
+    if (count > maxCount) throw reject("malformed", `list of ${count} items; at most ${maxCount} here`);
+    return count;
+  }
+
+  bytes(maxBytes: number): Uint8Array {
     const value = this.scalar();
     if (!(value instanceof Uint8Array) || value.length > maxBytes)
-      throw reject("malformed", `expected text of at most ${maxBytes} bytes`);
-    return textOf(value);
+      throw reject("malformed", `expected at most ${maxBytes} bytes`);
+    return value;
+  }
+
+  uint(): number {
+    const value = this.scalar();
+    if (typeof value !== "number" || value < 0) throw reject("malformed", "expected a number that is not negative");
+    return value;
+  }
+
+  text(maxBytes: number): string {
+    return textOf(this.bytes(maxBytes));
   }
 
   /** The next value if it is a scalar, else undefined after skipping it. */
@@ -280,10 +309,15 @@ function textOf(bytes: Uint8Array): string {
 export class Fields {
   readonly #values = new Map<string, Scalar>();
 
-  constructor(reader: MsgpackReader) {
+  /** @param nested what reads the lists and maps among the values; others of them are skipped */
+  constructor(reader: MsgpackReader, nested: Readonly<Record<string, () => void>> = {}) {
     const count = reader.map(MAX_FIELDS);
     for (let i = 0; i < count; i++) {
       const key = reader.text(MAX_KEY_BYTES);
+      if (Object.hasOwn(nested, key)) {
+        nested[key]?.();
+        continue;
+      }
       const value = reader.scalar();
       if (value !== undefined) this.#values.set(key, value);
     }

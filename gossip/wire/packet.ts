@@ -21,6 +21,8 @@ export interface DecodedPacket {
   readonly messages: readonly Message[];
   /** Why the rest was dropped: one slug each. */
   readonly rejects: readonly string[];
+  /** It was encrypted, by a holder of the keys. */
+  readonly sealed?: true;
 }
 
 /** How many bytes of messages fit one packet in this envelope, with a checksum and the compound's head. */
@@ -66,12 +68,15 @@ export function decodePacket(packet: Uint8Array, envelope: Envelope): DecodedPac
       rejects.push(error.slug);
     }
   };
+  let sealed = false;
   attempt(() => {
-    const body = decompressed(withoutCrc(envelope.openPacket(packet)));
+    const opened = envelope.openPacket(packet);
+    sealed = opened.sealed;
+    const body = decompressed(withoutCrc(opened.body));
     if (body[0] !== TYPE.compound) messages.push(decodeMessage(body));
     else for (const part of compoundParts(body, rejects)) attempt(() => messages.push(decodeMessage(part)));
   });
-  return { messages, rejects };
+  return sealed ? { messages, rejects, sealed } : { messages, rejects };
 }
 
 function decompressed(body: Uint8Array): Uint8Array {

@@ -1,5 +1,5 @@
 import { InputError } from "../kernel/assert.ts";
-import { fromHex } from "../kernel/bytes.ts";
+import { fromBase64, fromHex } from "../kernel/bytes.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
 import { parseNodeId, parseRegion } from "../kernel/ids.ts";
 import type { Address } from "../world/world.ts";
@@ -141,12 +141,10 @@ export const gossipKeys: Kind<readonly Uint8Array[]> = {
   show: (value) => value.map(() => "(secret)").join(","),
 };
 
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-
 /** Throws InputError for anything but 16, 24 or 32 bytes of base64. */
 export function parseGossipKey(text: string): Uint8Array {
-  const bytes = BASE64.test(text) ? Uint8Array.from(atob(text), (char) => char.charCodeAt(0)) : null;
-  if (!bytes || ![16, 24, 32].includes(bytes.length))
+  const bytes = fromBase64(text);
+  if (![16, 24, 32].includes(bytes.length))
     throw expected("16, 24 or 32 bytes of base64, as `serf keygen` prints them");
   return bytes;
 }

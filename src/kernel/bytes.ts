@@ -137,6 +137,20 @@ export function fromBase64Url(text: string): Uint8Array {
   return out;
 }
 
+/** base64 with padding (RFC 4648 §4). */
+export function toBase64(bytes: Uint8Array): string {
+  const text = toBase64Url(bytes).replaceAll("-", "+").replaceAll("_", "/");
+  return text.padEnd(Math.ceil(text.length / 4) * 4, "=");
+}
+
+/** Throws InputError on anything that `toBase64` cannot have made. */
+export function fromBase64(text: string): Uint8Array {
+  const bare = text.replace(/={1,2}$/, "");
+  if (/[-_]/.test(bare) || Math.ceil(bare.length / 4) * 4 !== text.length)
+    throw new InputError("bad-base64", "expected base64 with padding");
+  return fromBase64Url(bare.replaceAll("+", "-").replaceAll("/", "_"));
+}
+
 // Rows and entries are small and many: their buffers are used again. Larger ones are left to the collector.
 const spareBuffers: Uint8Array[] = [];
 const SPARE_BUFFERS = 8;

@@ -2,6 +2,7 @@ import { Swim } from "../../gossip/swim/machine.ts";
 import { LAN, type Profile } from "../../gossip/swim/profile.ts";
 import type { Effect, MemberEvent, SwimEvent, TimerToken } from "../../gossip/swim/protocol.ts";
 import type { Endpoint } from "../../gossip/wire/address.ts";
+import type { Keyring } from "../../gossip/wire/keyring.ts";
 import type { Alive, Message, NodeState } from "../../gossip/wire/messages.ts";
 import { encodeTags } from "../../gossip/wire/tags.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
@@ -44,10 +45,18 @@ export class OneMember {
   #other: Effect[] = [];
   #events: MemberEvent[] = [];
 
-  constructor(options: { profile?: Partial<Profile>; meta?: Record<string, string>; membersMax?: number } = {}) {
+  constructor(
+    options: {
+      profile?: Partial<Profile>;
+      meta?: Record<string, string>;
+      membersMax?: number;
+      keyring?: Keyring;
+    } = {},
+  ) {
     const profile = { ...LAN, ...options.profile };
     const meta = new Map(Object.entries(options.meta ?? {}));
-    const config = { profile, packetBytes: 1390, membersMax: options.membersMax ?? 100 };
+    const { keyring, membersMax = 100 } = options;
+    const config = { profile, packetBytes: 1390, membersMax, keyring };
     this.swim = new Swim(config, { name: "me", address: at(1), meta, incarnation: 10 }, seededRng(7));
     this.step({ kind: "start" });
   }
@@ -74,6 +83,11 @@ export class OneMember {
 
   hear(from: number, ...messages: Message[]): Effect[] {
     return this.step({ kind: "packet", from: at(from), messages });
+  }
+
+  /** As `hear`, from a holder of the keys. */
+  hearSealed(from: number, ...messages: Message[]): Effect[] {
+    return this.step({ kind: "packet", from: at(from), messages, sealed: true });
   }
 
   /** Members "m2" … at 10.0.0.2 …, alive with incarnation 5. */

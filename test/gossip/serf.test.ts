@@ -1,0 +1,284 @@
+import { describe, expect, it } from "vitest";
+import type { Message, User } from "../../gossip/wire/messages.ts";
+import {
+  decodeKeyResponse,
+  decodeSerf,
+  encodeKeyRequest,
+  encodeKeyResponse,
+  encodeSerf,
+  type KeyResponse,
+  type Query,
+  type SerfMessage,
+} from "../../gossip/wire/serf.ts";
+import { toBase64 } from "../../src/kernel/bytes.ts";
+import { keyOf, keyring } from "./envelopes.ts";
+import { actor, alive, NO_BYTES, OneMember, tags } from "./one-member.ts";
+
+const [K1, K2] = [keyOf(1), keyOf(2)];
+
+function user(message: SerfMessage): User {
+  return { type: "user", payload: encodeSerf(message) };
+}
+
+/** Serf's messages that were sent since `forget`, each once for each packet. */
+function told<T extends SerfMessage["type"]>(me: OneMember, type: T): Extract<SerfMessage, { type: T }>[] {
+  return me
+    .sent("user")
+    .map(({ message }) => decodeSerf(message.payload))
+    .filter((message): message is Extract<SerfMessage, { type: T }> => message?.type === type);
+}
+
+function query(name: string, key: Uint8Array = NO_BYTES, change: Partial<Query> = {}): Query {
+  return {
+    type: "query",
+    lTime: 5,
+    id: 77,
+    addr: Uint8Array.of(10, 0, 0, 2),
+    port: 7946,
+    sourceNode: "m2",
+    filters: [],
+    flags: 0,
+    relayFactor: 0,
+    timeoutNs: 3e9,
+    name,
+    payload: encodeKeyRequest(key),
+    ...change,
+  };
+}
+
+/** Members of ours have an actor, agents haven't. */
+function withAgent(options: ConstructorParameters<typeof OneMember>[0] = {}): OneMember {
+  const me = new OneMember({ meta: { actor: actor("me", 1) }, ...options }).meet(2);
+  me.hear(3, alive("m3", 3, 5, tags({ actor: actor("m3", 1) })));
+  me.answers = () => true;
+  me.pass(5000);
+  me.forget();
+  return me;
+}
+
+describe("leaving a pool with serf agents", () => {
+  it("is told in serf's words first, and with a dead message when these are spread", () => {
+    const me = withAgent();
+    me.step({ kind: "leave" });
+    me.pass(100);
+    const kinds = (): string[] =>
+      me.packets.flatMap(({ messages }) => messages.map((message: Message) => message.type));
+    expect(kinds()).not.toContain("dead");
+    me.pass(3000);
+    expect(told(me, "leave-intent")[0]).toMatchObject({ node: "me", prune: false });
+    const sent = kinds();
+    expect(sent.lastIndexOf("user")).toBeLessThan(sent.indexOf("dead"));
+    expect(me.others).toContainEqual({ kind: "leave-done" });
+  });
+
+  it("goes on without serf's word where nobody is who needs it, and says nothing of serf's", () => {
+    const me = new OneMember({ meta: { actor: actor("me", 1) } });
+    me.hear(3, alive("m3", 3, 5, tags({ actor: actor("m3", 1) })));
+    me.step({ kind: "leave" });
+    me.pass(3000);
+    expect(me.sent("dead").length).toBeGreaterThan(0);
+    expect(me.sent("user")).toEqual([]);
+  });
+
+  it("of another: who announced it and is silent then has left, and isn't failed", () => {
+    for (const announced of [true, false]) {
+      const me = withAgent();
+      if (announced) me.hear(2, user({ type: "leave-intent", lTime: 9, node: "m2", prune: false }));
+      me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+      expect(me.stateOf("m2")).toBe(announced ? "left" : "dead");
+    }
+  });
+
+  it("declared by an operator for a failed member makes it one who left, and is passed on once", () => {
+    const me = withAgent();
+    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    me.pass(5000);
+    me.forget();
+    for (let i = 0; i < 3; i++) me.hear(3, user({ type: "leave-intent", lTime: 9, node: "m2", prune: false }));
+    expect(me.stateOf("m2")).toBe("left");
+    expect(me.eventKinds).toEqual(["member-left m2"]);
+    me.pass(5000);
+    const passedOn = told(me, "leave-intent").length;
+    expect(passedOn).toBeGreaterThan(0);
+    me.hear(3, user({ type: "leave-intent", lTime: 9, node: "m2", prune: false }));
+    me.pass(5000);
+    expect(told(me, "leave-intent")).toHaveLength(passedOn);
+  });
+
+  it("an older word counts for nothing, and a newer one about joining takes it back", () => {
+    const me = withAgent();
+    me.hear(3, user({ type: "join-intent", lTime: 9, node: "m2" }));
+    me.hear(3, user({ type: "leave-intent", lTime: 8, node: "m2", prune: false }));
+    me.hear(3, user({ type: "leave-intent", lTime: 10, node: "m2", prune: false }));
+    me.hear(3, user({ type: "join-intent", lTime: 11, node: "m2" }));
+    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    expect(me.stateOf("m2")).toBe("dead");
+  });
+
+  it("said of us while we stay is refuted with a later time", () => {
+    const me = withAgent();
+    me.hear(2, user({ type: "leave-intent", lTime: 40, node: "me", prune: false }));
+    me.pass(1000);
+    expect(told(me, "join-intent")[0]).toMatchObject({ node: "me", lTime: 41 });
+    expect(told(me, "leave-intent")).toEqual([]);
+  });
+});
+
+describe("serf's state on push/pull", () => {
+  it("is sent where an agent can read it, with who left", () => {
+    const me = withAgent();
+    me.hear(3, user({ type: "leave-intent", lTime: 6, node: "m3", prune: false }));
+    me.hear(3, { type: "dead", node: "m3", incarnation: 5, from: "m3" });
+    me.table();
+    const [reply] = me.others.filter((effect) => effect.kind === "reply");
+    const message = reply?.kind === "reply" ? reply.message : undefined;
+    const state = message?.type === "push-pull" ? decodeSerf(message.userState) : undefined;
+    expect(state).toMatchObject({ type: "state", lTime: 7, leftMembers: ["m3"] });
+    expect(state?.type === "state" && state.statusLTimes.get("m3")).toBe(6);
+  });
+
+  it("brings the words that were missed, and the clocks", () => {
+    const me = withAgent();
+    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    const state = {
+      lTime: 30,
+      eventLTime: 4,
+      queryLTime: 90,
+      leftMembers: ["m2"],
+      statusLTimes: new Map([["m2", 20]]),
+    };
+    const userState = encodeSerf({ type: "state", ...state });
+    me.step({ kind: "stream-request", id: 1, message: { type: "push-pull", join: false, nodes: [], userState } });
+    expect(me.stateOf("m2")).toBe("left");
+    me.step({ kind: "ask-keys", id: 1, operation: "list", key: NO_BYTES });
+    me.pass(1000);
+    expect(told(me, "query")[0]?.lTime).toBe(91);
+  });
+
+  it("that is broken is a reject and changes nothing", () => {
+    const me = withAgent();
+    const userState = Uint8Array.of(2, 0x81, 1);
+    me.step({ kind: "stream-request", id: 1, message: { type: "push-pull", join: false, nodes: [], userState } });
+    me.hear(2, { type: "user", payload: NO_BYTES });
+    expect(me.others.filter(({ kind }) => kind === "reject")).toEqual([
+      { kind: "reject", reason: "bad-serf-message" },
+      { kind: "reject", reason: "bad-serf-message" },
+    ]);
+  });
+});
+
+describe("events and queries of others", () => {
+  it("are passed on once each, as often as news, however often they come", () => {
+    const me = withAgent();
+    const event = user({ type: "user-event", lTime: 3, name: "deploy", payload: NO_BYTES, coalesce: true });
+    for (let i = 0; i < 5; i++) me.hear(2, event, user(query("uptime")));
+    me.pass(10_000);
+    const [events, queries] = [told(me, "user-event").length, told(me, "query").length];
+    expect(events).toBeGreaterThan(1);
+    expect(queries).toBeGreaterThan(1);
+    me.hear(2, event, user(query("uptime")));
+    me.pass(10_000);
+    expect([told(me, "user-event").length, told(me, "query").length]).toEqual([events, queries]);
+  });
+
+  it("that ask not to be passed on aren't, and old ones neither", () => {
+    const me = withAgent();
+    me.hear(2, user(query("uptime", NO_BYTES, { flags: 2, lTime: 5000 })));
+    me.hear(2, user(query("uptime", NO_BYTES, { id: 78, lTime: 4000 })));
+    me.pass(5000);
+    expect(told(me, "query")).toEqual([]);
+  });
+
+  it("wait in a bounded queue", () => {
+    const me = withAgent();
+    for (let n = 0; n < 200; n++)
+      me.hear(2, user({ type: "user-event", lTime: 3 + n, name: `e${n}`, payload: NO_BYTES, coalesce: true }));
+    expect(me.others.filter((effect) => effect.kind === "reject")).toHaveLength(200 - 128);
+  });
+
+  it("an ack is sent to who asks for one, if a member is there", () => {
+    const me = withAgent();
+    me.hear(2, user(query("uptime", NO_BYTES, { flags: 3 })));
+    me.hear(2, user(query("uptime", NO_BYTES, { flags: 3, id: 78, addr: Uint8Array.of(192, 0, 2, 1) })));
+    me.hear(2, user(query("uptime", NO_BYTES, { flags: 3, id: 79, filters: [Uint8Array.of(0, 0x91, 0xa1, 0x78)] })));
+    expect(told(me, "query-response")).toMatchObject([{ id: 77, from: "me", flags: 1 }]);
+  });
+});
+
+describe("keys", () => {
+  const answersOf = (me: OneMember): KeyResponse[] =>
+    told(me, "query-response").map(({ payload }) => decodeKeyResponse(payload));
+
+  it("are installed, used, removed and listed by any member's query", () => {
+    const ring = keyring(K1);
+    const me = withAgent({ keyring: ring });
+    me.hearSealed(2, user(query("_serf_install-key", K2, { id: 1 })));
+    me.hearSealed(2, user(query("_serf_use-key", K2, { id: 2 })));
+    me.hearSealed(2, user(query("_serf_list-keys", NO_BYTES, { id: 3 })));
+    me.hearSealed(2, user(query("_serf_remove-key", K1, { id: 4 })));
+    expect(answersOf(me)).toMatchObject([
+      { ok: true },
+      { ok: true },
+      { ok: true, keys: [toBase64(K2), toBase64(K1)], primaryKey: toBase64(K2) },
+      { ok: true },
+    ]);
+    expect(ring.keys).toEqual([K2]);
+    expect(me.eventKinds).toEqual(["keys-changed me", "keys-changed me", "keys-changed me"]);
+  });
+
+  it("are not changed by whoever holds none, by a wrong key, or where encryption is off", () => {
+    const ring = keyring(K1);
+    const me = withAgent({ keyring: ring });
+    me.hear(2, user(query("_serf_install-key", K2)));
+    me.hearSealed(2, user(query("_serf_use-key", K2, { id: 2 })));
+    me.hearSealed(2, user(query("_serf_install-key", Uint8Array.of(1, 2), { id: 3 })));
+    me.hearSealed(2, user(query("_serf_install-key", K2, { id: 4, payload: NO_BYTES })));
+    expect(answersOf(me).map(({ ok }) => ok)).toEqual([false, false, false, false]);
+    expect(ring.keys).toEqual([K1]);
+    const plain = withAgent();
+    plain.hearSealed(2, user(query("_serf_list-keys")));
+    expect(answersOf(plain)).toMatchObject([{ ok: false, keys: [] }]);
+  });
+
+  it("asked of all members: the report is whole when all have answered, ourselves included", () => {
+    const ring = keyring(K1);
+    const me = withAgent({ keyring: ring });
+    me.step({ kind: "ask-keys", id: 9, operation: "install", key: K2 });
+    expect(ring.keys).toEqual([K1, K2]);
+    me.pass(1000);
+    const asked = told(me, "query")[0];
+    expect(asked).toMatchObject({ name: "_serf_install-key", sourceNode: "me", port: 7946 });
+    const answer = (from: string, ok: boolean): User => {
+      const payload = encodeKeyResponse({ ok, message: ok ? "" : "no", keys: [], primaryKey: "" });
+      const { lTime = 0, id = 0 } = asked ?? {};
+      return user({ type: "query-response", lTime, id, from, flags: 0, payload });
+    };
+    me.hear(2, answer("m2", true)); // not encrypted
+    me.hearSealed(2, answer("nobody", true));
+    me.hearSealed(2, answer("m2", true));
+    expect(me.others.filter(({ kind }) => kind === "key-report")).toEqual([]);
+    me.hearSealed(3, answer("m3", false));
+    const [report] = me.others.filter((effect) => effect.kind === "key-report");
+    expect(report).toMatchObject({ id: 9, members: 3 });
+    expect([...(report?.answers ?? [])].map(([name, { ok }]) => `${name} ${ok}`).sort()).toEqual([
+      "m2 true",
+      "m3 false",
+      "me true",
+    ]);
+  });
+
+  it("asked of silent members: the report comes after a while with who answered, and few are open at once", () => {
+    const me = withAgent({ keyring: keyring(K1) });
+    for (let id = 0; id < 6; id++) me.step({ kind: "ask-keys", id, operation: "list", key: NO_BYTES });
+    const reports = (): { id: number; answers: number }[] =>
+      me.others.flatMap((effect) =>
+        effect.kind === "key-report" ? [{ id: effect.id, answers: effect.answers.size }] : [],
+      );
+    expect(reports()).toEqual([
+      { id: 4, answers: 0 },
+      { id: 5, answers: 0 },
+    ]);
+    me.pass(10_000);
+    expect(reports().slice(2)).toEqual([0, 1, 2, 3].map((id) => ({ id, answers: 1 })));
+  });
+});
