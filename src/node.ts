@@ -14,7 +14,7 @@ import { formatAddress } from "./world/world.ts";
 export const VERSION = "0.1.0";
 
 /** How long a stop waits for the news of it to spread. */
-const LEAVE_MS = 1_000;
+const LEAVE_MS = 5_000;
 
 export interface RunningNode {
   readonly addresses: { readonly client: Address; readonly gossip: Address; readonly peer: Address };
@@ -72,6 +72,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       replica,
       world,
       members: () => members.views(),
+      gossipKeys: async (operation, key) => (await gossip?.keys(operation, key)) ?? { members: 0, answers: new Map() },
       gossipRejects: () => gossip?.rejects() ?? new Map(),
       events: members,
       version: VERSION,

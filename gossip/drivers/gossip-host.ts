@@ -57,7 +57,7 @@ export interface GossipOptions {
   readonly onEvent: (event: MemberEvent) => void;
 }
 
-export type { Member, MemberEvent } from "../index.ts";
+export type { KeyOperation, Member, MemberEvent } from "../index.ts";
 export type KeyReport = Pick<Extract<Effect, { kind: "key-report" }>, "members" | "answers">;
 
 export interface GossipHost {

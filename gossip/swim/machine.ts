@@ -15,7 +15,8 @@ import { Sync } from "./sync.ts";
 
 /** A leave is done when its news was sent as often as news is, or after so long. */
 const LEAVE_MS_MAX = 5000;
-/** How long serf's word of it goes ahead at most. */
+/** How long serf's word of it goes ahead: long enough for a few hops, for in small pools it is sent only a few times. */
+const LEAVE_INTENT_ROUNDS = 5;
 const LEAVE_INTENT_MS_MAX = 2000;
 
 /** SWIM as a state machine: who is a member, and who of them lives. No clock, no sockets, no promises: events in,
@@ -220,7 +221,6 @@ export class Swim {
       if (messages.length === 0) break;
       this.#context.emit({ kind: "send", to: record.address, messages, crc: readsCrc(record) });
     }
-    if (this.#leaving === "intended" && this.#serf.leaveIsTold) this.#announceLeave();
     if (this.#context.hasNews) this.#context.armGossip(profile.gossipIntervalMs);
     if (this.#leaving === "announced" && !broadcasts.has(this.#context.self.name)) this.#endLeave();
   }
@@ -249,7 +249,11 @@ export class Swim {
       // Serf's agents count a leave as a failure, unless they heard of it before.
       this.#leaving = "intended";
       this.#serf.announceLeave();
-      this.#context.setTimer({ kind: "leave-intent" }, LEAVE_INTENT_MS_MAX);
+      const { gossipIntervalMs } = this.#context.profile;
+      this.#context.setTimer(
+        { kind: "leave-intent" },
+        Math.min(LEAVE_INTENT_MS_MAX, LEAVE_INTENT_ROUNDS * gossipIntervalMs),
+      );
     } else this.#announceLeave();
   }
 

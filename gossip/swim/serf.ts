@@ -118,10 +118,6 @@ export class SerfLayer {
     this.#passOn(`leave ${name}`, encodeSerf(intent));
   }
 
-  get leaveIsTold(): boolean {
-    return !this.#context.serfNews.has(`leave ${this.#context.self.name}`);
-  }
-
   /** For a push/pull; nothing where no agent could read it. */
   state(): Uint8Array {
     const { table } = this.#context;

@@ -8,6 +8,7 @@ import { devCommand } from "./dev-command.ts";
 import { CliError, EXIT } from "./exit.ts";
 import { exportCommand } from "./export-command.ts";
 import { importCommand } from "./import-command.ts";
+import { keysCommand } from "./keys-command.ts";
 import { kvCommand } from "./kv-command.ts";
 import type { RunNode } from "./node-command.ts";
 import { nodeCommand } from "./node-command.ts";
@@ -42,6 +43,7 @@ export function makeProgram(parts: ProgramParts): Command {
   program.addCommand(devCommand(parts.main));
   program.addCommand(nodeCommand(parts.runNode));
   program.addCommand(configCommand());
+  program.addCommand(keysCommand());
   for (const command of clusterCommands()) program.addCommand(command);
   const clients = [kvCommand, importCommand, exportCommand, conflictsCommand, explainCommand, tourCommand];
   for (const make of clients) program.addCommand(make());

@@ -1,3 +1,4 @@
+import type { KeyOperation, KeyReport } from "../../gossip/drivers/gossip-host.ts";
 import type { Config } from "../config/types.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
 import type { ReplicaApi } from "../replication/api.ts";
@@ -12,6 +13,8 @@ export interface HttpDeps {
   readonly world: Pick<World, "clock" | "timers" | "rng" | "sha256" | "log">;
   /** Whom gossip knows of, this node included. Hearsay (I11): for display only. */
   members(): readonly MemberView[];
+  /** Changes the gossip keys of all members, or asks for them. */
+  gossipKeys(operation: KeyOperation, key: Uint8Array): Promise<KeyReport>;
   /** Gossip packets that were refused, by reason. */
   gossipRejects(): ReadonlyMap<string, number>;
   readonly events: MemberEvents;

@@ -27,6 +27,7 @@ const STATUS = new Map<string, number>([
   ["settled", 404],
   ["method-not-allowed", 405],
   ["integer-too-large", 406],
+  ["gossip-not-encrypted", 409],
   ["wrong-type", 409],
   ["conflict-changed", 409],
   ["too-many-siblings", 409],

@@ -16,6 +16,7 @@ import { getConflict, listConflicts, resolveConflict, summarizeConflicts } from 
 import { makeEventStreams } from "./routes/events.ts";
 import { explainKey } from "./routes/explain.ts";
 import { exportRecords } from "./routes/export.ts";
+import { changeGossipKeys, listGossipKeys } from "./routes/gossip-keys.ts";
 import { importRecords, NDJSON_TYPES } from "./routes/import.ts";
 import { kv, ops } from "./routes/kv.ts";
 import { SIBLINGS_TYPE } from "./routes/kv-read.ts";
@@ -29,7 +30,7 @@ import {
   repairStatus,
   startRepair,
 } from "./routes/operations.ts";
-import { batchSchema, networkSchema, opsSchema, resolveSchema } from "./schemas.ts";
+import { batchSchema, gossipKeySchema, networkSchema, opsSchema, resolveSchema } from "./schemas.ts";
 import { MAX_TOKEN_CHARS } from "./tokens.ts";
 
 export type Method = "get" | "put" | "post" | "patch" | "delete";
@@ -225,6 +226,16 @@ function clusterRoutes(api: Api): Route[] {
     },
     { ...get("/cluster/sync", "Runs anti-entropy with all peers now", (call) => runSync(api, call)), method: "post" },
     get("/cluster/sync/status", "Digest, records, and what is known per peer", (call) => syncStatus(api, call)),
+    get("/cluster/gossip/keys", "Fingerprints of the gossip keys that members hold", (call) =>
+      listGossipKeys(api, call),
+    ),
+    {
+      ...get("/cluster/gossip/keys", "Installs, uses or removes a gossip key on all members", (call) =>
+        changeGossipKeys(api, call),
+      ),
+      method: "post",
+      body: { [JSON_BODY]: gossipKeySchema },
+    },
     {
       ...get("/cluster/events", "Members, links, conflicts, damage as they happen (SSE)", events),
       types: ["text/event-stream"],

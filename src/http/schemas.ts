@@ -84,6 +84,10 @@ export const resolveSchema = z
   })
   .openapi("Resolve");
 
+export const gossipKeySchema = z
+  .strictObject({ operation: z.enum(["install", "use", "remove"]), key: z.string() })
+  .openapi("GossipKey", { description: "`key`: 16, 24 or 32 bytes of base64" });
+
 export const networkSchema = z
   .strictObject({
     cut: z

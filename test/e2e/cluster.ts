@@ -11,7 +11,7 @@ const SECOND_PROCESS_MS = 30_000;
 export const MAIN = join(ROOT, "dist/src/main.js");
 
 /** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from(
       { length: count },

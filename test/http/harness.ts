@@ -71,6 +71,7 @@ export function makeNode(
     replica,
     world: test.world,
     members: () => OWNERS.map(({ id, region }) => memberOf(id, region, test.nowMs)),
+    gossipKeys: async () => ({ members: 1, answers: new Map() }),
     gossipRejects: () => new Map([["bad-label", 3]]),
     events: {
       subscribe: (listener) => {

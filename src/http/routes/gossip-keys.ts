@@ -1,0 +1,69 @@
+import type { KeyReport } from "../../../gossip/drivers/gossip-host.ts";
+import { parseGossipKey } from "../../config/kinds.ts";
+import { fromBase64, toHex } from "../../kernel/bytes.ts";
+import { type Api, jsonResponse } from "../api.ts";
+import { checkType, readJson } from "../body.ts";
+import { type Call, checkParameters, parseQuery } from "../call.ts";
+import { check } from "../check.ts";
+import type { View } from "../json.ts";
+import { ProblemError } from "../problem.ts";
+import { gossipKeySchema } from "../schemas.ts";
+
+const FINGERPRINT_BYTES = 8;
+const MAX_BODY_BYTES = 4096;
+const NO_KEY = new Uint8Array(0);
+
+/** `GET /cluster/gossip/keys`: which keys how many members hold, by fingerprint: what is shown is often logged. */
+export async function listGossipKeys(api: Api, call: Call): Promise<Response> {
+  checkParameters(parseQuery(call.search), []);
+  return jsonResponse(api, call, viewOf(api, await ask(api, "list", NO_KEY)));
+}
+
+/** `POST /cluster/gossip/keys`: install, use or remove a key on all members. */
+export async function changeGossipKeys(api: Api, call: Call): Promise<Response> {
+  checkParameters(parseQuery(call.search), []);
+  checkType(call, ["application/json"]);
+  const { operation, key } = check(gossipKeySchema, await readJson(call, MAX_BODY_BYTES), "bad-gossip-keys");
+  const bytes = parseGossipKey(key);
+  return jsonResponse(api, call, {
+    key: fingerprintOf(api, bytes),
+    ...viewOf(api, await ask(api, operation, bytes)),
+  });
+}
+
+async function ask(api: Api, operation: "list" | "install" | "use" | "remove", key: Uint8Array): Promise<KeyReport> {
+  if (api.config.gossip.keys.length === 0)
+    throw new ProblemError(
+      "gossip-not-encrypted",
+      "gossip is not encrypted here: give all nodes the same gossip.keys (`starling keys generate` makes one) and restart them",
+    );
+  return api.gossipKeys(operation, key);
+}
+
+/** `complete`: every member has answered, and none refused. */
+function viewOf(api: Api, { members, answers }: KeyReport): { readonly [name: string]: View } {
+  const held = new Map<string, { members: number; using: number }>();
+  const refused: View[] = [];
+  for (const [node, { ok, message, keys, primaryKey }] of answers) {
+    if (!ok) refused.push({ node, reason: message });
+    for (const key of keys) {
+      const print = fingerprintOf(api, fromBase64(key));
+      const entry = held.get(print) ?? { members: 0, using: 0 };
+      held.set(print, { members: entry.members + 1, using: entry.using + (key === primaryKey ? 1 : 0) });
+    }
+  }
+  const alive = api.members().filter(({ state }) => state === "alive" || state === "suspect");
+  const silent = alive.map(({ id }) => id).filter((id) => !answers.has(id));
+  return {
+    complete: answers.size >= members && refused.length === 0,
+    members,
+    answered: answers.size,
+    silent,
+    refused,
+    keys: [...held].map(([key, counts]) => ({ key, ...counts })),
+  };
+}
+
+function fingerprintOf(api: Api, key: Uint8Array): string {
+  return toHex(api.world.sha256(key).subarray(0, FINGERPRINT_BYTES));
+}
