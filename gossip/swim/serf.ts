@@ -198,7 +198,7 @@ export class SerfLayer {
     const record = table.get(node);
     if (!record || lTime <= record.statusLTime) return false;
     if (record === self && !leaving) {
-      this.#refuteLeave(record);
+      this.#sayWeAreHere(record);
       return false;
     }
     record.statusLTime = lTime;
@@ -206,8 +206,8 @@ export class SerfLayer {
     return true;
   }
 
-  /** An earlier life of ours left; this one is here. */
-  #refuteLeave(self: MemberRecord): void {
+  /** An earlier life of ours left; this one is here. Whoever still hears that word must hear a later one. */
+  #sayWeAreHere(self: MemberRecord): void {
     self.statusLTime = this.#clock.next();
     const intent: JoinIntent = { type: "join-intent", lTime: self.statusLTime, node: self.name };
     this.#passOn(`join ${self.name}`, encodeSerf(intent));
@@ -215,8 +215,13 @@ export class SerfLayer {
 
   #joinIntent({ node, lTime }: JoinIntent): boolean {
     this.#clock.witness(lTime);
-    const record = this.#context.table.get(node);
+    const { table, self, leaving } = this.#context;
+    const record = table.get(node);
     if (!record || lTime <= record.statusLTime) return false;
+    if (record === self && !leaving) {
+      this.#sayWeAreHere(record);
+      return false;
+    }
     record.statusLTime = lTime;
     record.leaveIntended = false;
     return true;

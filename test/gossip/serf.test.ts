@@ -124,6 +124,20 @@ describe("leaving a pool with serf agents", () => {
   });
 });
 
+it("an earlier life's words, however they are told, are followed by a later one that we are here", () => {
+  for (const leftMembers of [["me"], []]) {
+    const me = withAgent();
+    const state = { lTime: 21, eventLTime: 1, queryLTime: 1, leftMembers, statusLTimes: new Map([["me", 20]]) };
+    const userState = encodeSerf({ type: "state", ...state });
+    me.step({ kind: "stream-request", id: 1, message: { type: "push-pull", join: false, nodes: [], userState } });
+    me.pass(1000);
+    expect(told(me, "join-intent")[0]).toMatchObject({ node: "me", lTime: 21 });
+    me.hear(2, user({ type: "join-intent", lTime: 21, node: "me" }));
+    me.pass(5000);
+    expect(new Set(told(me, "join-intent").map(({ lTime }) => lTime))).toEqual(new Set([21]));
+  }
+});
+
 describe("serf's state on push/pull", () => {
   it("is sent where an agent can read it, with who left", () => {
     const me = withAgent();
