@@ -131,10 +131,10 @@ it("an earlier life's words, however they are told, are followed by a later one 
     const userState = encodeSerf({ type: "state", ...state });
     me.step({ kind: "stream-request", id: 1, message: { type: "push-pull", join: false, nodes: [], userState } });
     me.pass(1000);
-    expect(told(me, "join-intent")[0]).toMatchObject({ node: "me", lTime: 21 });
-    me.hear(2, user({ type: "join-intent", lTime: 21, node: "me" }));
+    expect(told(me, "join-intent")[0]).toMatchObject({ node: "me", lTime: 22 });
+    me.hear(2, user({ type: "join-intent", lTime: 22, node: "me" }));
     me.pass(5000);
-    expect(new Set(told(me, "join-intent").map(({ lTime }) => lTime))).toEqual(new Set([21]));
+    expect(new Set(told(me, "join-intent").map(({ lTime }) => lTime))).toEqual(new Set([22]));
   }
 });
 
