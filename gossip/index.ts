@@ -1,5 +1,6 @@
 // The explicit list of what others may use: `starling/gossip`. The driver is apart: it needs a World.
 
+export { estimatedRttMs } from "./swim/coordinate.ts";
 export { Swim } from "./swim/machine.ts";
 export { incarnationOfStart, PROFILES, type Profile, type ProfileName } from "./swim/profile.ts";
 export type {

@@ -1,4 +1,5 @@
-import type { GossipHost, MemberEvent } from "../gossip/drivers/gossip-host.ts";
+import type { GossipHost, Member, MemberEvent } from "../gossip/drivers/gossip-host.ts";
+import { estimatedRttMs } from "../gossip/index.ts";
 import type { Config } from "./config/types.ts";
 import type { MemberEvents, MemberView } from "./http/deps.ts";
 import type { ActorId, NodeId, Region } from "./kernel/ids.ts";
@@ -62,6 +63,13 @@ export class Members implements MemberEvents {
     return (this.#gossip()?.members() ?? []).map((member) => this.#view(member));
   }
 
+  /** Where the others that live are: what a restart should know. */
+  othersAlive(): string[] {
+    const gossip = this.#gossip();
+    const others = gossip?.members().filter(({ name, state }) => state === "alive" && name !== gossip.self.name) ?? [];
+    return others.map(({ address }) => formatAddress(address));
+  }
+
   #view(member: ReturnType<GossipHost["members"]>[number]): MemberView {
     const ageMs = this.#world.clock.monotonicMs() - member.stateChangedMs;
     const view: MemberView = {
@@ -72,10 +80,18 @@ export class Members implements MemberEvents {
       gossipAddress: formatAddress(member.address),
       meta: member.meta,
       rttMs: member.rttMs,
+      estimatedRttMs: this.#estimateTo(member),
       sinceMs: this.#world.clock.wallMs() - ageMs,
     };
     this.#regions.learn(view);
     return view;
+  }
+
+  /** By coordinates: also where nothing was measured yet. */
+  #estimateTo({ name, coordinate }: Member): number | null {
+    const self = this.#gossip()?.self;
+    if (!self?.coordinate || !coordinate || name === self.name) return null;
+    return estimatedRttMs(self.coordinate, coordinate);
   }
 
   onEvent(event: MemberEvent): void {

@@ -1,6 +1,7 @@
-import type { GossipConfig, GossipHost } from "../gossip/drivers/gossip-host.ts";
+import type { GossipConfig, GossipHost, MemberEvent } from "../gossip/drivers/gossip-host.ts";
 import { startGossip } from "../gossip/drivers/gossip-host.ts";
 import type { Config } from "./config/types.ts";
+import { GossipMemory } from "./gossip-memory.ts";
 import { makeApp } from "./http/app.ts";
 import type { NodeId } from "./kernel/ids.ts";
 import { Members, metaOf, peerAddressOf, Regions } from "./members.ts";
@@ -8,7 +9,7 @@ import type { Tuning } from "./replication/parts.ts";
 import { Replica } from "./replication/replica.ts";
 import { type Closer, closeAll } from "./storage/closing.ts";
 import { shapeNetwork } from "./world/shaping.ts";
-import type { Address, World } from "./world/world.ts";
+import type { Address, Timer, World } from "./world/world.ts";
 import { formatAddress } from "./world/world.ts";
 
 export const VERSION = "0.1.0";
@@ -86,17 +87,13 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       connections,
     });
     closers.push(() => client.close());
+    const memory = new GossipMemory(replica, world, config.gossip);
+    closers.push(async () => memory.stop());
     gossip = await startGossip({
       world,
-      config: gossipConfig(config),
+      config: gossipConfig(config, memory),
       meta: metaOf(config, replica.actor(), { client, peer }),
-      onEvent: (event) => {
-        members.onEvent(event);
-        if (event.kind === "member-up" || event.kind === "member-update" || event.kind === "refuted")
-          replica.seen(event.name as NodeId);
-        if (event.kind === "conflict" && event.role === "second")
-          fail(`another living node is called ${event.name}: give each node a node.id of its own`);
-      },
+      onEvent: (event) => hear(event, { members, memory, replica, gossip: () => gossip, fail }),
     });
     const started = gossip;
     closers.push(() => started.close());
@@ -108,9 +105,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       peer: formatAddress(peer.local),
     });
     // Others hear of it within a gossip round or two; whoever doesn't will find out by probing.
-    closers.push(() =>
-      Promise.race([started.leave(), new Promise<void>((resolve) => world.timers.after(LEAVE_MS, resolve))]),
-    );
+    closers.push(() => within(world, LEAVE_MS, started.leave()));
     const stop = (): Promise<void> => closeAll(closers.splice(0).reverse());
     return { addresses, replica, gossip: started, failed, stop };
   } catch (error) {
@@ -119,17 +114,46 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
   }
 }
 
-function gossipConfig({ node, gossip, cluster }: Config): GossipConfig {
+async function within(world: World, ms: number, done: Promise<void>): Promise<void> {
+  let timer: Timer | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = world.timers.after(ms, resolve);
+  });
+  await Promise.race([done, late]);
+  timer?.cancel();
+}
+
+interface Hearers {
+  readonly members: Members;
+  readonly memory: GossipMemory;
+  readonly replica: Replica;
+  readonly gossip: () => GossipHost | null;
+  readonly fail: (reason: string) => void;
+}
+
+/** What gossip tells the parts of a node. */
+function hear(event: MemberEvent, { members, memory, replica, gossip, fail }: Hearers): void {
+  members.onEvent(event);
+  if (event.kind === "keys-changed") memory.keysChanged(gossip()?.ownKeys() ?? []);
+  else memory.membersChanged(() => members.othersAlive());
+  if (event.kind === "member-up" || event.kind === "member-update" || event.kind === "refuted")
+    replica.seen(event.name as NodeId);
+  if (event.kind === "conflict" && event.role === "second")
+    fail(`another living node is called ${event.name}: give each node a node.id of its own`);
+}
+
+function gossipConfig({ node, gossip, cluster }: Config, memory: GossipMemory): GossipConfig {
   return {
     name: node.id,
     bind: gossip.bind,
     ...(gossip.advertise.port !== 0 && { advertise: gossip.advertise }),
     label: gossip.label,
     compress: gossip.compress,
-    keys: gossip.keys,
+    keys: memory.keys(),
     verifyIncoming: gossip.verifyIncoming,
     verifyOutgoing: gossip.verifyOutgoing,
     profile: gossip.profile,
     seeds: cluster.seeds,
+    remembered: memory.addresses(),
   };
 }

@@ -47,6 +47,8 @@ export interface GossipConfig {
   readonly profile: ProfileName;
   /** "host:port" or "[ipv6]:port"; our own address may be among them. */
   readonly seeds: readonly string[];
+  /** Where members were in an earlier life of this node; unusable ones are left out. */
+  readonly remembered?: readonly string[];
 }
 
 export interface GossipOptions {
@@ -69,10 +71,12 @@ export interface GossipHost {
   member(name: string): Member | undefined;
   /** Throws InputError above 512 bytes; nothing has changed then. */
   updateMeta(meta: ReadonlyMap<string, string>): void;
+  /** This member's keys, the one in use first; empty when gossip is not encrypted. */
+  ownKeys(): readonly Uint8Array[];
   /** Changes the keyring of all members, or asks for it; resolves when all have answered, or with those who did in time.
    *  `key` is empty for "list". */
   keys(operation: KeyOperation, key: Uint8Array): Promise<KeyReport>;
-  /** Tells the others that we go; resolves when the news is on its way (≤ 5 s). Then `close`. */
+  /** Tells the others that we go; resolves when the news is on its way (≤ 7 s). Then `close`. */
   leave(): Promise<void>;
   /** Ends all at once, without a word to the others. */
   close(): Promise<void>;
@@ -96,18 +100,18 @@ export async function startGossip(options: GossipOptions): Promise<GossipHost> {
   const seeds = config.seeds.map(parseSeed);
   const host = new Host(options);
   await host.listen();
-  host.run(seeds);
+  host.run(seeds, (config.remembered ?? []).flatMap(usableSeed));
   world.log.info("gossip.started", { name: config.name, local: formatAddress(host.local), seeds: config.seeds });
   return host;
 }
 
 function checkConfig(config: GossipConfig): void {
-  const { name, bind, advertise, label, seeds } = config;
+  const { name, bind, advertise, label, keys, seeds } = config;
   if (name === "" || name.length > 255)
     throw new InputError("bad-gossip-name", "a gossip name has 1 to 255 characters");
   // Pools merge by accident when an address is used again by another cluster.
-  if (label === "" && !isLoopback(bind.host))
-    throw new InputError("gossip-label-required", `gossip on ${bind.host} needs a label (the cluster's name)`);
+  if (label === "" && keys.length === 0 && !isLoopback(bind.host))
+    throw new InputError("gossip-label-required", `gossip on ${bind.host} needs a label (the cluster's name) or keys`);
   const { host } = advertise ?? bind;
   if (isWildcard(host) || ipToBytes(host) === undefined)
     throw new InputError("gossip-advertise-required", `members are told IPs, not ${host}: set gossip.advertise to one`);
@@ -119,6 +123,15 @@ function envelopeOf({ world, config }: GossipOptions): Envelope {
   const { label, compress, keys, verifyIncoming, verifyOutgoing } = config;
   const keyring = keys.length > 0 ? new Keyring(world.aead, keys) : undefined;
   return new Envelope({ label, compress, keyring, verifyIncoming, verifyOutgoing });
+}
+
+function usableSeed(text: string): Address[] {
+  try {
+    return [parseSeed(text)];
+  } catch (error) {
+    if (error instanceof InputError) return [];
+    throw error;
+  }
 }
 
 function parseSeed(text: string): Address {
@@ -191,7 +204,7 @@ class Host implements GossipHost {
     }
   }
 
-  run(seeds: readonly Address[]): void {
+  run(seeds: readonly Address[], remembered: readonly Address[]): void {
     const { config, meta, world } = this.#options;
     const { profile, name } = config;
     const self = { name, address: this.local, meta, incarnation: incarnationOfStart(startOf(meta, world)) };
@@ -199,7 +212,7 @@ class Host implements GossipHost {
     const swim = { profile: PROFILES[profile], packetBytes, membersMax: MEMBERS_MAX, keyring: this.#envelope.keyring };
     this.#machine = new Swim(swim, self, world.rng.fork());
     this.#step({ kind: "start" });
-    this.#step({ kind: "join", seeds });
+    this.#step({ kind: "join", seeds, remembered });
   }
 
   get local(): Address {
@@ -229,7 +242,12 @@ class Host implements GossipHost {
     this.#step({ kind: "update-meta", meta });
   }
 
+  ownKeys(): readonly Uint8Array[] {
+    return this.#envelope.keyring?.keys ?? [];
+  }
+
   keys(operation: KeyOperation, key: Uint8Array): Promise<KeyReport> {
+    if (this.#closed) return Promise.resolve({ members: 0, answers: new Map() });
     this.#lastKeyAsker += 1;
     const id = this.#lastKeyAsker;
     return new Promise((resolve) => {

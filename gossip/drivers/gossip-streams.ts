@@ -12,8 +12,8 @@ import type { Effect } from "../swim/protocol.ts";
 import type { GossipWorld } from "./gossip-host.ts";
 import type { LateTimers } from "./late-timers.ts";
 
-/** A full table of the largest rows takes 7 MiB. */
-const MESSAGE_BYTES_MAX = 8 * 1024 * 1024;
+/** A full table of the largest rows takes 7 MiB, serf's words about each of them 4 more. */
+const MESSAGE_BYTES_MAX = 12 * 1024 * 1024;
 /** Asking, being answered and closing. */
 const STREAM_MS_MAX = 10_000;
 /** Streams that others opened; each may hold MESSAGE_BYTES_MAX. Further ones are closed at once: push/pull is tried

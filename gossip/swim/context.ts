@@ -1,11 +1,13 @@
 import { parseActorId, startOfActor } from "../../src/kernel/ids.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import type { Endpoint } from "../wire/address.ts";
-import { type Alive, encodeMessage, type Message } from "../wire/messages.ts";
+import { type Ack, type Alive, encodeMessage, type Message } from "../wire/messages.ts";
 import { COMPOUND_PART_BYTES } from "../wire/packet.ts";
+import { encodeCoordinate } from "../wire/serf.ts";
 import { encodeTags } from "../wire/tags.ts";
 import { Awareness } from "./awareness.ts";
 import { BroadcastQueue } from "./broadcasts.ts";
+import { Vivaldi } from "./coordinate.ts";
 import { type MemberRecord, MemberTable } from "./member-table.ts";
 import { type Profile, retransmitLimit } from "./profile.ts";
 import type { Effect, MemberEvent, StreamId, SwimConfig, SwimSelf, TimerToken } from "./protocol.ts";
@@ -42,6 +44,7 @@ export class SwimContext {
   /** Serf's messages: they go out in what room news of members leaves. */
   readonly serfNews: BroadcastQueue = new BroadcastQueue();
   readonly awareness: Awareness = new Awareness();
+  readonly vivaldi: Vivaldi;
   readonly self: MemberRecord;
   nowMs = 0;
   /** We have told the others that we go: nothing revives us. */
@@ -58,6 +61,7 @@ export class SwimContext {
   constructor(config: SwimConfig, self: SwimSelf, rng: Rng) {
     this.config = config;
     this.rng = rng;
+    this.vivaldi = new Vivaldi(rng);
     this.#lastSeq = rng.u32();
     this.table = new MemberTable(self.name, rng);
     const { name, address, incarnation } = self;
@@ -162,6 +166,11 @@ export class SwimContext {
 
   gossipFired(): void {
     this.#gossipArmed = false;
+  }
+
+  /** With where we are, as serf's. */
+  ackOf(seq: number): Ack {
+    return { type: "ack", seq, payload: encodeCoordinate(this.vivaldi.mine) };
   }
 
   aliveAboutSelf(): Alive {

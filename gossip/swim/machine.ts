@@ -48,7 +48,7 @@ export class Swim {
         this.#start();
         break;
       case "join":
-        this.#sync.join(event.seeds);
+        this.#sync.join(event.seeds, event.remembered ?? []);
         break;
       case "packet":
         this.#packet(event.messages, event.from, event.sealed === true);

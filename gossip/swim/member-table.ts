@@ -2,6 +2,7 @@ import { assert } from "../../src/kernel/assert.ts";
 import { equalBytes } from "../../src/kernel/bytes.ts";
 import { type Rng, shuffle } from "../../src/kernel/rng.ts";
 import { type Endpoint, endpointKey } from "../wire/address.ts";
+import type { Coordinate } from "../wire/serf.ts";
 import { decodeTags } from "../wire/tags.ts";
 import type { Member, MemberState } from "./protocol.ts";
 import type { Suspicion } from "./suspicion.ts";
@@ -17,6 +18,8 @@ export interface MemberRecord {
   meta: ReadonlyMap<string, string>;
   vsn: Uint8Array;
   rttMs: number | null;
+  /** Where it said that it is. */
+  coordinate: Coordinate | null;
   suspicion: Suspicion | undefined;
   /** When what we know about it was last sent outside the queue, and a conflict about its name last reported. */
   correctedMs: number;
@@ -99,6 +102,7 @@ export class MemberTable {
       meta: decodeTags(member.meta),
       vsn: member.vsn,
       rttMs: null,
+      coordinate: null,
       suspicion: undefined,
       correctedMs: Number.NEGATIVE_INFINITY,
       conflictMs: Number.NEGATIVE_INFINITY,
@@ -183,15 +187,18 @@ export class MemberTable {
     return this.#dead[this.#rng.below(this.#dead.length)];
   }
 
-  /** Drops who has been dead or gone since before `sinceMs`. */
-  reclaim(sinceMs: number): void {
+  /** Drops who has been dead or gone since before `sinceMs`; returns their names. */
+  reclaim(sinceMs: number): string[] {
+    const forgotten: string[] = [];
     for (const record of this.#byName.values()) {
       if (isLive(record) || record.stateChangedMs > sinceMs || record.name === this.#self) continue;
       this.#exit(record);
       this.#byName.delete(record.name);
+      forgotten.push(record.name);
       if (this.at(record.address) === record) this.#byAddress.delete(endpointKey(record.address));
     }
     this.#forgetOldDeaths(sinceMs);
+    return forgotten;
   }
 
   /** Into the array of its state; a live one also into the probe order, at a random place (so that two who know the
@@ -249,8 +256,8 @@ export function isLive(record: MemberRecord): boolean {
 }
 
 export function memberOf(record: MemberRecord): Member {
-  const { name, address, meta, state, incarnation, stateChangedMs, rttMs } = record;
-  return { name, address, meta, state, incarnation, stateChangedMs, rttMs };
+  const { name, address, meta, state, incarnation, stateChangedMs, rttMs, coordinate } = record;
+  return { name, address, meta, state, incarnation, stateChangedMs, rttMs, coordinate };
 }
 
 /** Small pools are shuffled whole, so that nobody is missed by chance; in large ones places are drawn until enough fit,

@@ -1,6 +1,7 @@
 import { EMPTY_BYTES } from "../../src/kernel/bytes.ts";
 import { type Endpoint, endpointKey, sameEndpoint } from "../wire/address.ts";
 import { type Ack, encodeMessage, type IndirectPing, type Message, type Nack, type Ping } from "../wire/messages.ts";
+import { decodeCoordinate } from "../wire/serf.ts";
 import { answersOnTcp, readsCrc, type SwimContext, sendsNacks, verdictOn } from "./context.ts";
 import type { MemberRecord } from "./member-table.ts";
 import { probeTimeoutMs } from "./profile.ts";
@@ -93,7 +94,7 @@ export class Prober {
     const probe = this.#probe;
     if (probe?.seq === ack.seq) {
       const direct = sameEndpoint(from, probe.address);
-      if (direct && !probe.answered) this.#measure(probe);
+      if (direct && !probe.answered) this.#measure(probe, ack);
       if (direct || probe.relays.has(endpointKey(from))) probe.answered = true;
       return;
     }
@@ -134,7 +135,7 @@ export class Prober {
       this.#answerStranger(ping, ack, from);
       return;
     }
-    const answer: Message[] = [ack];
+    const answer: Message[] = [this.#context.ackOf(ping.seq)];
     const source = table.get(ping.sourceNode);
     // One that we hold for suspect or gone and that asks us hears it at once, and refutes.
     if (source && source.state !== "alive" && source !== self) answer.push(verdictOn(source, self.name));
@@ -255,10 +256,13 @@ export class Prober {
     return { type: "ping", seq, node, sourceAddr: address.host, sourcePort: address.port, sourceNode };
   }
 
-  #measure(probe: Probe): void {
+  #measure(probe: Probe, ack: Ack): void {
     const record = this.#context.table.get(probe.name);
     if (!record) return;
     const rttMs = Math.max(0, this.#context.nowMs - probe.sentMs);
+    record.coordinate = decodeCoordinate(ack.payload) ?? record.coordinate;
+    if (record.coordinate) this.#context.vivaldi.learn(probe.name, record.coordinate, rttMs);
+    this.#context.self.coordinate = this.#context.vivaldi.mine;
     record.rttMs = record.rttMs === null ? rttMs : record.rttMs + RTT_WEIGHT * (rttMs - record.rttMs);
   }
 

@@ -1,7 +1,7 @@
 import type { Endpoint } from "../wire/address.ts";
 import type { Keyring } from "../wire/keyring.ts";
 import type { Message, Ping } from "../wire/messages.ts";
-import type { KeyResponse } from "../wire/serf.ts";
+import type { Coordinate, KeyResponse } from "../wire/serf.ts";
 import type { PushPull, StreamMessage } from "../wire/stream.ts";
 import type { Profile } from "./profile.ts";
 
@@ -19,6 +19,8 @@ export interface Member {
   readonly stateChangedMs: number;
   /** Smoothed round trip of our own probes; null before the first. */
   readonly rttMs: number | null;
+  /** Where it said that it is (`estimatedRttMs`); null before its first answer. */
+  readonly coordinate: Coordinate | null;
 }
 
 export interface SwimConfig {
@@ -48,7 +50,12 @@ export type SwimEvent =
   /** Once, first: arms the periodic timers. */
   | { readonly kind: "start" }
   /** The configured seeds, literal IPs or names; replaces the earlier list. Joined in the background, for ever. */
-  | { readonly kind: "join"; readonly seeds: readonly Endpoint[] }
+  | {
+      readonly kind: "join";
+      readonly seeds: readonly Endpoint[];
+      /** Where members were in an earlier life: tried beside the seeds as long as we are alone. */
+      readonly remembered?: readonly Endpoint[];
+    }
   | {
       readonly kind: "packet";
       readonly from: Endpoint;
@@ -135,7 +142,7 @@ export type Effect =
   | {
       readonly kind: "key-report";
       readonly id: number;
-      /** How many were asked, ourselves included. Who is missing in `answers` did not answer in time. */
+      /** How many were asked, ourselves included; 0 when too many such questions are open already. Who is missing in `answers` did not answer in time. */
       readonly members: number;
       readonly answers: ReadonlyMap<string, KeyResponse>;
     }

@@ -2,6 +2,7 @@ import { InputError } from "../../src/kernel/assert.ts";
 import { toBase64, toHex } from "../../src/kernel/bytes.ts";
 import { type Endpoint, ipToBytes, ipToText } from "../wire/address.ts";
 import type { Keyring } from "../wire/keyring.ts";
+import { COMPOUND_PART_BYTES } from "../wire/packet.ts";
 import {
   decodeKeyRequest,
   decodeKeyResponse,
@@ -93,7 +94,7 @@ export class SerfLayer {
       case "user-event":
         this.#eventClock.witness(message.lTime);
         if (this.#isNew("event", message.lTime, `${message.name} ${toHex(message.payload)}`, this.#eventClock))
-          this.#passOn(`event ${message.lTime} ${message.name}`, payload);
+          this.#passOn(`event ${toHex(payload)}`, payload);
         break;
       case "query":
         this.#query(message, payload, authentic);
@@ -125,7 +126,7 @@ export class SerfLayer {
     const statusLTimes = new Map<string, number>();
     const leftMembers: string[] = [];
     for (const { name, statusLTime, state } of table.records()) {
-      statusLTimes.set(name, statusLTime);
+      if (statusLTime > 0) statusLTimes.set(name, statusLTime);
       if (state === "left") leftMembers.push(name);
     }
     const [lTime, eventLTime, queryLTime] = [this.#clock.time, this.#eventClock.time, this.#queryClock.time];
@@ -135,9 +136,10 @@ export class SerfLayer {
   merge(state: Uint8Array): void {
     const message = state.length === 0 ? undefined : this.#decode(state);
     if (message?.type !== "state") return;
-    this.#clock.witness(message.lTime);
-    this.#eventClock.witness(message.eventLTime);
-    this.#queryClock.witness(message.queryLTime);
+    // Clocks are told as the next time that is free.
+    this.#clock.witness(message.lTime - 1);
+    this.#eventClock.witness(message.eventLTime - 1);
+    this.#queryClock.witness(message.queryLTime - 1);
     const left = new Set(message.leftMembers);
     for (const [node, lTime] of message.statusLTimes)
       if (left.has(node)) this.#leaveIntent({ type: "leave-intent", lTime, node, prune: false });
@@ -149,7 +151,7 @@ export class SerfLayer {
   askKeys(id: number, operation: KeyOperation, key: Uint8Array): void {
     const { self, rng, profile, table } = this.#context;
     if (this.#open.size >= OPEN_MAX) {
-      this.#context.emit({ kind: "key-report", id, members: table.poolSize, answers: new Map() });
+      this.#context.emit({ kind: "key-report", id, members: 0, answers: new Map() });
       return;
     }
     const timeoutMs = QUERY_ROUNDS * profile.gossipIntervalMs * Math.ceil(Math.log10(table.poolSize + 1));
@@ -171,7 +173,7 @@ export class SerfLayer {
     this.#context.setTimer({ kind: "key-query", query: query.id }, timeoutMs);
     this.#isNew("query", query.lTime, String(query.id), this.#queryClock);
     this.#passOn(`query ${query.id}`, encodeSerf(query));
-    // Others hear of it under the key that it was asked under; `use` takes effect here when it is on its way.
+    // As serf does: `use` takes effect at once, and who asks for it encrypts already with that key.
     const mine = applyToKeyring(this.#keyring, operation, key);
     if (mine.ok && operation !== "list") this.#context.notify({ kind: "keys-changed", name: self.name });
     this.#collect(query.id, self.name, mine);
@@ -228,15 +230,17 @@ export class SerfLayer {
   }
 
   #query(query: Query, payload: Uint8Array, authentic: boolean): void {
+    const operation = operationOf(query.name);
+    // Passed on it would be encrypted by us, and look like a member's to all others.
+    const isForged = operation !== undefined && this.#keyring !== undefined && !authentic;
     this.#queryClock.witness(query.lTime);
     if (!this.#isNew("query", query.lTime, String(query.id), this.#queryClock)) return;
-    if ((query.flags & QUERY_NO_BROADCAST) === 0) this.#passOn(`query ${query.id}`, payload);
+    if (!isForged && (query.flags & QUERY_NO_BROADCAST) === 0) this.#passOn(`query ${query.id}`, payload);
     if (!this.#isForUs(query)) return;
     if ((query.flags & QUERY_ACK) !== 0) this.#respond(query, QUERY_ACK, new Uint8Array(0));
-    const operation = operationOf(query.name);
     if (!operation) return;
     const { self } = this.#context;
-    const response = authentic ? this.#execute(operation, query) : REFUSED;
+    const response = isForged ? REFUSED : this.#execute(operation, query);
     if (response.ok && operation !== "list") this.#context.notify({ kind: "keys-changed", name: self.name });
     this.#respond(query, 0, encodeKeyResponse(response));
   }
@@ -309,7 +313,12 @@ export class SerfLayer {
   }
 
   #passOn(about: string, payload: Uint8Array): void {
-    const { serfNews } = this.#context;
+    const { serfNews, config } = this.#context;
+    // What fits no packet would wait for ever, and keep the rest waiting.
+    if (payload.length + 1 + COMPOUND_PART_BYTES > config.packetBytes) {
+      this.#context.emit({ kind: "reject", reason: "bad-serf-message" });
+      return;
+    }
     if (serfNews.size >= QUEUED_MAX && !serfNews.has(about)) {
       this.#context.emit({ kind: "reject", reason: "serf-queue-full" });
       return;

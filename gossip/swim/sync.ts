@@ -30,6 +30,8 @@ export class Sync {
   readonly #rumours: Rumours;
   readonly #serf: SerfLayer;
   #seeds: Seed[] = [];
+  #remembered: readonly Endpoint[] = [];
+  #rememberedTry: StreamId = 0;
   #seedTries = 0;
   #seedTimer = 0;
   /** Streams of ours that are under way, with the seed they are for. */
@@ -47,7 +49,8 @@ export class Sync {
     this.#context.setTimer({ kind: "reconnect" }, profile.reconnectIntervalMs * rng.unit());
   }
 
-  join(seeds: readonly Endpoint[]): void {
+  join(seeds: readonly Endpoint[], remembered: readonly Endpoint[]): void {
+    this.#remembered = remembered;
     this.#seeds = seeds.map((address) => ({
       address,
       resolved: address,
@@ -62,21 +65,24 @@ export class Sync {
    *  unattended. Alone, all seeds are tried; with company one is enough, for what it knows spreads. */
   trySeeds(): void {
     const { leaving, rng, profile, table } = this.#context;
-    if (leaving || this.#seeds.length === 0) return;
+    if (leaving || this.#seeds.length + this.#remembered.length === 0) return;
     const missing = this.#seeds.filter((seed) => !this.#isMember(seed));
     const idle = missing.filter((seed) => !seed.trying);
     const chosen = table.liveCount === 0 ? idle : anyOf(idle, rng);
-    const pauseMs = missing.length === 0 ? profile.seedRetryMsMax : this.#seedPauseMs();
-    this.#seedTries = missing.length === 0 ? 0 : Math.min(16, this.#seedTries + 1);
+    const isSettled = missing.length === 0 && table.liveCount > 0;
+    const pauseMs = isSettled ? profile.seedRetryMsMax : this.#seedPauseMs();
+    this.#seedTries = isSettled ? 0 : Math.min(16, this.#seedTries + 1);
     for (const seed of chosen) this.#pushPull(seed.address, seed);
+    if (table.liveCount === 0 && !this.#open.has(this.#rememberedTry))
+      for (const address of anyOf(this.#remembered, rng)) this.#rememberedTry = this.#pushPull(address, undefined);
     this.#context.dropTimer(this.#seedTimer);
     this.#seedTimer = this.#context.setTimer({ kind: "seeds" }, this.#jittered(pauseMs));
   }
 
   pushPullTimer(): void {
-    const { leaving, table, profile, nowMs } = this.#context;
+    const { leaving, table, profile, nowMs, vivaldi } = this.#context;
     if (leaving) return;
-    table.reclaim(nowMs - profile.reclaimMs);
+    for (const name of table.reclaim(nowMs - profile.reclaimMs)) vivaldi.forget(name);
     const [partner] = table.sampleLive(1, (record) => record.state === "alive");
     if (partner) this.#pushPull(partner.address, undefined);
     this.#context.setTimer({ kind: "push-pull" }, pushPullMs(profile, table.poolSize));
@@ -127,12 +133,13 @@ export class Sync {
     return Math.min(this.#context.profile.seedRetryMsMax, SEED_RETRY_MS_MIN * 2 ** this.#seedTries);
   }
 
-  #pushPull(to: Endpoint, seed: Seed | undefined): void {
+  #pushPull(to: Endpoint, seed: Seed | undefined): StreamId {
     const id = this.#context.nextStream();
     if (seed) seed.trying = true;
     this.#open.set(id, seed);
     const message = this.#table(seed !== undefined);
     this.#context.emit({ kind: "open-stream", id, to, message, timeoutMs: STREAM_TIMEOUT_MS });
+    return id;
   }
 
   #merge(message: PushPull): void {

@@ -3,7 +3,7 @@ import { concatBytes, EMPTY_BYTES, utf8 } from "../../src/kernel/bytes.ts";
 import { type Keyring, SEAL_BYTES, sealedBytes } from "./keyring.ts";
 import { compress, decompress } from "./lzw.ts";
 import { TYPE } from "./messages.ts";
-import { Fields, type MsgpackReader, MsgpackWriter, reject } from "./msgpack.ts";
+import { type MsgpackReader, MsgpackWriter, reject } from "./msgpack.ts";
 
 /** Shorter packets (pings, acks) hardly shrink. Smaller: more time spent to find that out. Larger: more bytes sent. */
 const COMPRESS_FROM_BYTES = 160;
@@ -11,6 +11,8 @@ const COMPRESS_FROM_BYTES = 160;
 const COMPRESS_TO_BYTES = 1024 * 1024;
 /** memberlist's only algorithm. */
 const LZW = 0;
+const COMPRESS_KEYS = 2;
+const COMPRESS_KEY_BYTES = 4;
 /** Type and length of a sealed stream. */
 const STREAM_HEAD_BYTES = 5;
 
@@ -122,9 +124,17 @@ function streamHead(sealedLength: number): Uint8Array {
 /** What a message of type 9 holds, its type byte taken off. Throws InputError, also when it would be larger than
  *  `maxBytes` or is compressed again. */
 export function readCompressed(reader: MsgpackReader, maxBytes: number): Uint8Array {
-  const fields = new Fields(reader);
-  if (fields.uint("Algo", 255) !== LZW) throw reject("unsupported", "compressed by an algorithm other than LZW");
-  const body = decompress(fields.bytes("Buf", maxBytes), maxBytes);
+  // Nothing else may stand there: what is skipped on a stream is skipped again with each chunk.
+  let algorithm = LZW;
+  let packed = EMPTY_BYTES;
+  for (let left = reader.map(COMPRESS_KEYS); left > 0; left--) {
+    const key = reader.text(COMPRESS_KEY_BYTES);
+    if (key === "Algo") algorithm = reader.uint(255);
+    else if (key === "Buf") packed = reader.bytes(maxBytes);
+    else throw reject("malformed", "a compressed message has an algorithm and bytes, nothing else");
+  }
+  if (algorithm !== LZW) throw reject("unsupported", "compressed by an algorithm other than LZW");
+  const body = decompress(packed, maxBytes);
   if (body[0] === TYPE.compress) throw reject("nested", "compressed more than once");
   return body;
 }

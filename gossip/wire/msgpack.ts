@@ -6,6 +6,8 @@ const MAX_SKIP_DEPTH = 8;
 /** Keys of one message; memberlist's largest has 8. */
 const MAX_FIELDS = 32;
 const MAX_KEY_BYTES = 64;
+/** Items of lists and maps that are skipped: a stream is read again with each chunk. */
+const MAX_SKIPPED_ITEMS = 1024;
 
 /** What a message did wrong; the names of the counters that an operator sees. */
 export const REJECT_KINDS = [
@@ -83,6 +85,14 @@ export class MsgpackWriter {
     return this;
   }
 
+  float(value: number): this {
+    const bytes = new Uint8Array(9);
+    bytes[0] = 0xcb;
+    new DataView(bytes.buffer).setFloat64(1, value);
+    this.#out.raw(bytes);
+    return this;
+  }
+
   bool(value: boolean): this {
     this.#out.u8(value ? 0xc3 : 0xc2);
     return this;
@@ -132,6 +142,7 @@ export class MsgpackReader {
   readonly #bytes: Uint8Array;
   #at: number;
   #neededBytes = 0;
+  #skipped = 0;
 
   constructor(bytes: Uint8Array, at = 0) {
     this.#bytes = bytes;
@@ -188,9 +199,19 @@ export class MsgpackReader {
     return value;
   }
 
-  uint(): number {
+  float(): number {
+    const tag = this.u8();
+    if (tag !== 0xcb) throw reject("malformed", "expected a 64-bit float");
+    this.#need(8);
+    const value = new DataView(this.#bytes.buffer, this.#bytes.byteOffset + this.#at).getFloat64(0);
+    this.#at += 8;
+    return value;
+  }
+
+  uint(max: number): number {
     const value = this.scalar();
-    if (typeof value !== "number" || value < 0) throw reject("malformed", "expected a number that is not negative");
+    if (typeof value !== "number" || value < 0 || value > max)
+      throw reject("malformed", `expected an integer from 0 to ${max}`);
     return value;
   }
 
@@ -224,6 +245,11 @@ export class MsgpackReader {
       case 0xce:
       case 0xcf:
         return this.#uintOf(1 << (tag - 0xcc));
+      case 0xd0:
+      case 0xd1:
+      case 0xd2:
+      case 0xd3:
+        return this.#intOf(1 << (tag - 0xd0));
       default:
         this.#skipNested(tag, 0);
         return undefined;
@@ -239,6 +265,8 @@ export class MsgpackReader {
       return;
     }
     const items = this.#itemsOf(tag);
+    this.#skipped += items;
+    if (this.#skipped > MAX_SKIPPED_ITEMS) throw reject("malformed", "too much in it that nobody asked for");
     // Each item is at least a byte, so that a forged count costs nothing.
     this.#need(items);
     for (let i = 0; i < items; i++) {
@@ -275,6 +303,14 @@ export class MsgpackReader {
     return value;
   }
 
+  /** Newer go-msgpacks write Go's signed integers so, positive ones too. */
+  #intOf(bytes: number): number {
+    this.#need(bytes);
+    let value = 0n;
+    for (let i = 0; i < bytes; i++) value = (value << 8n) | BigInt(this.u8());
+    return Number(BigInt.asIntN(8 * bytes, value));
+  }
+
   #need(bytes: number): void {
     if (bytes <= this.left) return;
     this.#neededBytes = this.#at + bytes;
@@ -282,14 +318,10 @@ export class MsgpackReader {
   }
 }
 
-/** Floats and signed integers have no place in what we read; they are skipped by their length. */
+/** Floats have no place in most of what we read; they are skipped by their length. */
 const FIXED_BYTES: ReadonlyMap<number, number> = new Map([
   [0xca, 4],
   [0xcb, 8],
-  [0xd0, 1],
-  [0xd1, 2],
-  [0xd2, 4],
-  [0xd3, 8],
 ]);
 
 function isNested(tag: number): boolean {

@@ -1,4 +1,4 @@
-import { assertNever } from "../../src/kernel/assert.ts";
+import { assertNever, InputError } from "../../src/kernel/assert.ts";
 import { Fields, MsgpackReader, MsgpackWriter, reject } from "./msgpack.ts";
 
 // What serf puts into memberlist's user messages (conformance/memberlist/README.md, Serf payloads): a type byte and a map.
@@ -12,6 +12,8 @@ const KEY_TEXT_BYTES_MAX = 64;
 const MESSAGE_BYTES_MAX = 1024;
 const U32_MAX = 0xffff_ffff;
 const ANY = Number.MAX_SAFE_INTEGER;
+/** Above any clock that ever ticked, and far enough below what a number holds: forged times must not bring one to its end. */
+export const LTIME_MAX: number = 2 ** 48;
 
 /** A member goes, or somebody declares a failed one gone. `lTime` is Lamport time: of two words about a member the later
  *  one counts. `prune`: forget it at once. */
@@ -72,6 +74,7 @@ export type SerfMessage = LeaveIntent | JoinIntent | SerfState | UserEvent | Que
 export const QUERY_ACK = 1;
 export const QUERY_NO_BROADCAST = 2;
 
+const COORDINATE_VERSION = 1;
 const SERF = { leave: 0, join: 1, state: 2, event: 3, query: 4, response: 5, keyRequest: 7, keyResponse: 8 } as const;
 
 export function encodeSerf(message: SerfMessage): Uint8Array {
@@ -138,7 +141,7 @@ export function decodeSerf(bytes: Uint8Array): SerfMessage | undefined {
       return readState(reader);
     case SERF.event: {
       const fields = new Fields(reader);
-      const lTime = fields.uint("LTime", ANY);
+      const lTime = fields.uint("LTime", LTIME_MAX);
       const [name, payload] = [fields.text("Name", NAME_BYTES_MAX), fields.bytes("Payload", PAYLOAD_BYTES_MAX)];
       return { type: "user-event", lTime, name, payload, coalesce: fields.bool("CC") };
     }
@@ -146,7 +149,11 @@ export function decodeSerf(bytes: Uint8Array): SerfMessage | undefined {
       return readQuery(reader);
     case SERF.response: {
       const fields = new Fields(reader);
-      const [lTime, id, flags] = [fields.uint("LTime", ANY), fields.uint("ID", U32_MAX), fields.uint("Flags", U32_MAX)];
+      const [lTime, id, flags] = [
+        fields.uint("LTime", LTIME_MAX),
+        fields.uint("ID", U32_MAX),
+        fields.uint("Flags", U32_MAX),
+      ];
       const [from, payload] = [fields.text("From", NAME_BYTES_MAX), fields.bytes("Payload", PAYLOAD_BYTES_MAX)];
       return { type: "query-response", lTime, id, from, flags, payload };
     }
@@ -156,7 +163,7 @@ export function decodeSerf(bytes: Uint8Array): SerfMessage | undefined {
 }
 
 function intentOf(fields: Fields): { lTime: number; node: string } {
-  return { lTime: fields.uint("LTime", ANY), node: fields.text("Node", NAME_BYTES_MAX) };
+  return { lTime: fields.uint("LTime", LTIME_MAX), node: fields.text("Node", NAME_BYTES_MAX) };
 }
 
 function readState(reader: MsgpackReader): SerfState {
@@ -169,12 +176,19 @@ function readState(reader: MsgpackReader): SerfState {
     StatusLTimes: () => {
       for (let left = reader.map(MEMBERS_MAX); left > 0; left--) {
         const name = reader.text(NAME_BYTES_MAX);
-        statusLTimes.set(name, reader.uint());
+        statusLTimes.set(name, reader.uint(LTIME_MAX));
       }
     },
   });
-  const [lTime, eventLTime] = [fields.uint("LTime", ANY), fields.uint("EventLTime", ANY)];
-  return { type: "state", lTime, eventLTime, queryLTime: fields.uint("QueryLTime", ANY), statusLTimes, leftMembers };
+  const [lTime, eventLTime] = [fields.uint("LTime", LTIME_MAX), fields.uint("EventLTime", LTIME_MAX)];
+  return {
+    type: "state",
+    lTime,
+    eventLTime,
+    queryLTime: fields.uint("QueryLTime", LTIME_MAX),
+    statusLTimes,
+    leftMembers,
+  };
 }
 
 function readQuery(reader: MsgpackReader): Query {
@@ -186,7 +200,7 @@ function readQuery(reader: MsgpackReader): Query {
   });
   return {
     type: "query",
-    lTime: fields.uint("LTime", ANY),
+    lTime: fields.uint("LTime", LTIME_MAX),
     id: fields.uint("ID", U32_MAX),
     addr: fields.bytes("Addr", 16),
     port: fields.uint("Port", 65_535),
@@ -207,6 +221,46 @@ export function namesOfFilter(filter: Uint8Array): readonly string[] | undefined
   const names: string[] = [];
   for (let left = reader.list(PAYLOAD_BYTES_MAX); left > 0; left--) names.push(reader.text(NAME_BYTES_MAX));
   return names;
+}
+
+/** A place in a space whose distances are round trips, in seconds (Dabek, Cox, Kaashoek, Morris, "Vivaldi", 2004). As serf's:
+ *  eight dimensions, a height for the way to the backbone, an adjustment for what the space can't show. */
+export interface Coordinate {
+  readonly vec: readonly number[];
+  /** How sure its owner is of it: 0 quite, 1.5 not at all. */
+  readonly error: number;
+  readonly adjustment: number;
+  readonly height: number;
+}
+export const DIMENSIONS = 8;
+
+/** The payload of an ack: where the answering member is. */
+export function encodeCoordinate({ adjustment, error, height, vec }: Coordinate): Uint8Array {
+  const out = new MsgpackWriter().plainByte(COORDINATE_VERSION).map(4).text("Adjustment").float(adjustment);
+  out.text("Error").float(error).text("Height").float(height).text("Vec").list(vec.length);
+  for (const part of vec) out.float(part);
+  return out.finish();
+}
+
+/** Undefined for what is none. Its numbers may still be absurd. */
+export function decodeCoordinate(payload: Uint8Array): Coordinate | undefined {
+  if (payload[0] !== COORDINATE_VERSION) return undefined;
+  const reader = new MsgpackReader(payload, 1);
+  const found = new Map<string, number>();
+  const vec: number[] = [];
+  const read = (key: string) => () => void found.set(key, reader.float());
+  const readVec = (): void => {
+    for (let left = reader.list(DIMENSIONS); left > 0; left--) vec.push(reader.float());
+  };
+  try {
+    const [Adjustment, ErrorTerm, Height] = [read("adjustment"), read("error"), read("height")];
+    new Fields(reader, { Adjustment, Error: ErrorTerm, Height, Vec: readVec });
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+  const of = (key: string): number => found.get(key) ?? 0;
+  return { adjustment: of("adjustment"), error: of("error"), height: of("height"), vec };
 }
 
 /** The payload of a key query; `list` has an empty key. */

@@ -108,8 +108,15 @@ function listenerProblems(values: Values): string[] {
         `${listener}.bind listens on every address: set ${listener}.advertise to the one at which others reach it`,
       );
   }
-  if (exposed.length > 0 && values["security.insecure"] && values["gossip.label"] === "")
-    problems.push("gossip.label is needed off loopback: without it, two clusters on one network can merge by accident");
+  if (
+    exposed.length > 0 &&
+    values["gossip.label"] === "" &&
+    values["gossip.keys"].length === 0 &&
+    values["security.insecure"]
+  )
+    problems.push(
+      "gossip.label (or gossip.keys) is needed off loopback: without it, two clusters on one network can merge by accident",
+    );
   if (values["dev.enabled"] && !isLoopback(values["client.bind"].host))
     problems.push("dev.enabled lets any client cut this node's network: keep client.bind on loopback, or turn it off");
   return [...problems, ...portProblems(values)];

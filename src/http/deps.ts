@@ -35,6 +35,8 @@ export interface MemberView {
   /** What the member says of itself: `client`, `peer`, `zone`, `version` and more. */
   readonly meta: ReadonlyMap<string, string>;
   readonly rttMs: number | null;
+  /** From network coordinates; null for this node and for who never told one. */
+  readonly estimatedRttMs: number | null;
   /** Wall ms of the last change of its state. */
   readonly sinceMs: number;
 }

@@ -331,6 +331,11 @@ export class Pipeline {
     if (due.length > 0) await this.saveSums(due, {});
   }
 
+  /** Small facts for the next start. False without room. */
+  remember(settings: Commit["settings"]): Promise<boolean> {
+    return this.alone(() => this.#whereRoom(() => this.#options.store.commit(commitOf({ settings }))));
+  }
+
   /** Sums can be worked out again: without room for them they wait. */
   async saveSums(partitions: readonly Partition[], more: Partial<Commit>): Promise<void> {
     await this.#whereRoom(() => this.#options.store.commit(commitOf({ sums: this.sumsToSave(partitions), ...more })));

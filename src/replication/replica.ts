@@ -52,6 +52,8 @@ export class Replica implements ReplicaApi {
   readonly node: NodeId;
   readonly region: Region;
   readonly layout: Layout;
+  /** What was kept by `remember` before this start. */
+  readonly remembered: ReadonlyMap<string, string>;
   readonly #o: ReplicaOptions;
   readonly #partitions: readonly Partition[];
   readonly #pipeline: Pipeline;
@@ -85,6 +87,7 @@ export class Replica implements ReplicaApi {
     this.node = options.config.node.id;
     this.region = options.config.node.region;
     this.#partitions = partitions;
+    this.remembered = saved.settings;
     this.layout = options.tuning?.layout ?? LAYOUT;
     const parts = makeParts(options, this.layout, partitions, saved, {
       onCommit: (published) => this.#onCommit(published),
@@ -191,6 +194,10 @@ export class Replica implements ReplicaApi {
       vector,
       durable: this.#durableHere,
     };
+  }
+
+  remember(name: string, value: string): Promise<boolean> {
+    return this.#pipeline.remember([{ name, value }]);
   }
 
   // ---- reading

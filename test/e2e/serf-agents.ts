@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -56,7 +56,7 @@ export class SerfAgents {
   }
 
   /** Starts one (again, at the same address) and waits until it answers. */
-  async start(name: string, join: readonly string[] = []): Promise<void> {
+  async start(name: string, others: readonly string[] = []): Promise<void> {
     const known = this.#agents.get(name);
     const tags = { role: name, dc: "east" };
     const agent: Agent = known ?? {
@@ -69,9 +69,14 @@ export class SerfAgents {
     };
     this.#agents.set(name, agent);
     const args = ["agent", `-node=${name}`, `-bind=${agent.address}`, `-rpc-addr=${agent.rpc}`, "-profile=lan"];
-    if (this.#key !== undefined) args.push(`-encrypt=${this.#key}`);
+    if (this.#key !== undefined) {
+      // Serf keeps changed keys there; the first start finds the one of the pool.
+      const file = join(this.#dir, `${name}.json`);
+      if (!existsSync(file)) writeFileSync(file, JSON.stringify([this.#key]));
+      args.push(`-keyring-file=${file}`);
+    }
     for (const [tag, value] of Object.entries(tags)) args.push("-tag", `${tag}=${value}`);
-    for (const address of join) args.push(`-join=${address}`);
+    for (const address of others) args.push(`-join=${address}`);
     const child = spawn("serf", args, { cwd: this.#dir, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (bytes: Buffer) => {

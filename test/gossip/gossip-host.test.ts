@@ -264,10 +264,10 @@ describe("gossip host: what others send", () => {
           closed = true;
         },
       });
-      // Announces one row and 8 MiB of user state; then more than was announced would ever come.
+      // Announces one row and 12 MiB of user state; then more than was announced would ever come.
       const head = [...labelled("shop").header, 6, 0x82, 0xa5, ...new TextEncoder().encode("Nodes"), 0, 0xac];
-      stream.write(Uint8Array.of(...head, ...new TextEncoder().encode("UserStateLen"), 0xce, 0, 0x7f, 0xff, 0xff));
-      for (let i = 0; i < 9 && !closed; i++) {
+      stream.write(Uint8Array.of(...head, ...new TextEncoder().encode("UserStateLen"), 0xce, 0, 0xbf, 0xff, 0xff));
+      for (let i = 0; i < 13 && !closed; i++) {
         stream.write(new Uint8Array(1024 * 1024 - 1));
         await kernel.sleep(100);
       }

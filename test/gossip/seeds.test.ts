@@ -84,4 +84,40 @@ describe("item 18: finding each other again", () => {
     me.pass(600_000);
     expect(me.streams.filter(({ to }) => to.host === at(2).host).length).toBeGreaterThan(3);
   });
+
+  it("as long as nobody is there, addresses of an earlier life are tried beside the seeds, one at a time", () => {
+    const me = new OneMember();
+    me.step({ kind: "join", seeds: [at(9)], remembered: [at(2), at(3)] });
+    const tried = new Set<string>();
+    for (let round = 0; round < 20; round++) {
+      const others = me.streams.filter(({ to }) => to.host !== at(9).host);
+      expect(others.length).toBeLessThanOrEqual(me.streams.length - others.length);
+      for (const { to } of others) tried.add(to.host);
+      for (const { id } of me.streams) me.step({ kind: "stream-failed", id, reason: "refused" });
+      me.forget();
+      me.pass(15_000);
+    }
+    expect([...tried].sort()).toEqual([at(2).host, at(3).host]);
+    me.meet(4);
+    me.answers = () => true;
+    me.forget();
+    me.pass(60_000);
+    expect(me.streams.filter(({ to }) => to.host === at(2).host || to.host === at(3).host)).toEqual([]);
+  });
+
+  it("without seeds, too", () => {
+    const me = new OneMember();
+    me.step({ kind: "join", seeds: [], remembered: [at(2)] });
+    expect(me.streams).toMatchObject([{ to: at(2), message: { type: "push-pull" } }]);
+    me.forget();
+    me.pass(60_000); // the first is still under way
+    expect(me.streams).toEqual([]);
+    me.step({ kind: "stream-failed", id: 1, reason: "refused" });
+    for (let second = 0; second < 120; second++) {
+      me.pass(1_000);
+      for (const { id } of me.streams) me.step({ kind: "stream-failed", id, reason: "refused" });
+    }
+    expect(me.streams.length).toBeGreaterThanOrEqual(6); // at most 15 s apart
+    expect(me.streams.length).toBeLessThanOrEqual(12);
+  });
 });

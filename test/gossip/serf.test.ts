@@ -127,7 +127,7 @@ describe("leaving a pool with serf agents", () => {
 it("an earlier life's words, however they are told, are followed by a later one that we are here", () => {
   for (const leftMembers of [["me"], []]) {
     const me = withAgent();
-    const state = { lTime: 21, eventLTime: 1, queryLTime: 1, leftMembers, statusLTimes: new Map([["me", 20]]) };
+    const state = { lTime: 22, eventLTime: 1, queryLTime: 1, leftMembers, statusLTimes: new Map([["me", 20]]) };
     const userState = encodeSerf({ type: "state", ...state });
     me.step({ kind: "stream-request", id: 1, message: { type: "push-pull", join: false, nodes: [], userState } });
     me.pass(1000);
@@ -136,6 +136,22 @@ it("an earlier life's words, however they are told, are followed by a later one 
     me.pass(5000);
     expect(new Set(told(me, "join-intent").map(({ lTime }) => lTime))).toEqual(new Set([22]));
   }
+});
+
+it("forged times bring no clock to its end, and what fits no packet isn't kept", () => {
+  const me = withAgent();
+  const far = Number.MAX_SAFE_INTEGER - 1;
+  const state = { lTime: far, eventLTime: 1, queryLTime: 1, leftMembers: [], statusLTimes: new Map([["me", 20]]) };
+  const userState = encodeSerf({ type: "state", ...state });
+  me.step({ kind: "stream-request", id: 1, message: { type: "push-pull", join: false, nodes: [], userState } });
+  me.hear(2, user({ type: "join-intent", lTime: far, node: "me" }));
+  expect(me.others.filter(({ kind }) => kind === "reject")).toHaveLength(2);
+  me.forget();
+  me.hear(2, user({ type: "user-event", lTime: 3, name: "big", payload: new Uint8Array(1_380), coalesce: true }));
+  expect(me.others).toEqual([{ kind: "reject", reason: "bad-serf-message" }]);
+  expect(me.swim.sizes().queued).toBe(0);
+  me.table();
+  expect(me.others.filter(({ kind }) => kind === "reply")).toHaveLength(1);
 });
 
 describe("serf's state on push/pull", () => {
@@ -166,7 +182,7 @@ describe("serf's state on push/pull", () => {
     expect(me.stateOf("m2")).toBe("left");
     me.step({ kind: "ask-keys", id: 1, operation: "list", key: NO_BYTES });
     me.pass(1000);
-    expect(told(me, "query")[0]?.lTime).toBe(91);
+    expect(told(me, "query")[0]?.lTime).toBe(90);
   });
 
   it("that is broken is a reject and changes nothing", () => {
@@ -252,6 +268,16 @@ describe("keys", () => {
     const plain = withAgent();
     plain.hearSealed(2, user(query("_serf_list-keys")));
     expect(answersOf(plain)).toMatchObject([{ ok: false, keys: [] }]);
+  });
+
+  it("in a query that was not encrypted are refused, and the query isn't passed on: we would seal it", () => {
+    const me = withAgent({ keyring: keyring(K1) });
+    me.hear(2, user(query("_serf_install-key", K2)));
+    me.pass(5_000);
+    expect(told(me, "query")).toEqual([]);
+    me.hearSealed(2, user(query("_serf_install-key", K2, { id: 2 })));
+    me.pass(5_000);
+    expect(told(me, "query").length).toBeGreaterThan(0);
   });
 
   it("asked of all members: the report is whole when all have answered, ourselves included", () => {

@@ -111,7 +111,17 @@ export function makeNode(
 
 export function memberOf(id: MemberView["id"], region: MemberView["region"], sinceMs: number): MemberView {
   const meta = new Map([["client", `127.0.0.1:${id === "eu-1" ? 7001 : 7011}`]]);
-  return { id, region, state: "alive", incarnation: 1, gossipAddress: "127.0.0.1:7002", meta, rttMs: 1.5, sinceMs };
+  return {
+    id,
+    region,
+    state: "alive",
+    incarnation: 1,
+    gossipAddress: "127.0.0.1:7002",
+    meta,
+    rttMs: 1.5,
+    estimatedRttMs: 2,
+    sinceMs,
+  };
 }
 
 /** Everything either has, the other has too. */

@@ -39,6 +39,30 @@ describe("LZW", () => {
       }
   });
 
+  it("a table that is full and never cleared is read on with", () => {
+    // Codes of 9 to 12 bits as an encoder writes them that never starts over (GIF allows it): 5,000 literals.
+    const bytes = Uint8Array.from({ length: 5_000 }, (_, at) => (at * 7 + (at >> 8)) & 255);
+    let next = 257;
+    let [held, bits, width] = [0, 0, 9];
+    const out: number[] = [];
+    const write = (code: number): void => {
+      held |= code << bits;
+      for (bits += width; bits >= 8; bits -= 8) {
+        out.push(held & 255);
+        held >>>= 8;
+      }
+    };
+    write(256);
+    for (const byte of bytes) {
+      write(byte);
+      if (next < 4_095) next += 1;
+      if (next === 1 << width) width += 1;
+    }
+    write(257);
+    out.push(held & 255);
+    expect(toHex(decompress(Uint8Array.from(out), 5_000))).toBe(toHex(bytes));
+  });
+
   it("is bounded: a bomb is refused at the first byte too many", () => {
     const bomb = compress(new Uint8Array(1_000_000));
     expect(bomb.length).toBeLessThan(4_000);

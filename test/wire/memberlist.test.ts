@@ -105,7 +105,7 @@ describe("messages", () => {
       ["malformed", new MsgpackWriter().plainByte(3).map(1).text("Node").raw(Uint8Array.of(0xff)).finish()],
       ["malformed", new MsgpackWriter().plainByte(3).map(1).text("Node").text("x".repeat(256)).finish()],
       ["malformed", new MsgpackWriter().plainByte(3).map(33).finish()],
-      ["truncated", Uint8Array.of(3, 0x81, 0xa1, 0x78, 0xdd, 0xff, 0xff, 0xff, 0xff)], // 4 billion items announced
+      ["malformed", Uint8Array.of(3, 0x81, 0xa1, 0x78, 0xdd, 0xff, 0xff, 0xff, 0xff)], // 4 billion items announced
       ["malformed", concatBytes([Uint8Array.of(3, 0x81, 0xa1, 0x78), new Uint8Array(99).fill(0x91)])], // nests too deep
       ["malformed", fromHex("0b81a55365714e6fcfffffffffffffffff")],
     ];
@@ -135,6 +135,11 @@ describe("messages", () => {
     expect(toHex(new MsgpackWriter().raw(new Uint8Array(32)).finish()).slice(0, 6)).toBe("da0020");
   });
 });
+
+/** A short text as a raw value. */
+function text(value: string): Uint8Array {
+  return new MsgpackWriter().text(value).finish();
+}
 
 describe("packets", () => {
   it("labels, checksums and compounds wrap in this order and come off again", () => {
@@ -238,6 +243,39 @@ describe("streams", () => {
     expect(slug(BARE, Uint8Array.of(10))).toBe("undecipherable");
     expect(slug(BARE, Uint8Array.of(99))).toBe("unknown-type");
     expect(slug(BARE, Uint8Array.of(6, 0x93))).toBe("malformed");
+  });
+
+  it("Go's signed integers are read as numbers, negative ones refuse the message", () => {
+    const table = (...uint: number[]): Uint8Array =>
+      concatBytes([
+        Uint8Array.of(6, 0x83),
+        text("Join"),
+        Uint8Array.of(0xc2),
+        text("Nodes"),
+        Uint8Array.of(0xd0, 0),
+        text("UserStateLen"),
+        Uint8Array.of(...uint),
+        new Uint8Array(300).fill(7),
+      ]);
+    const read = new StreamDecoder(BARE, limits).push(table(0xd1, 1, 44));
+    expect(read?.type === "push-pull" && read.userState.length).toBe(300);
+    expect(slugOf(() => new StreamDecoder(BARE, limits).push(table(0xd1, 0xff, 0xff)))).toBe("malformed");
+  });
+
+  it("what nobody asked for is skipped within bounds: a stream is read again with each chunk", () => {
+    const items = (count: number): Uint8Array =>
+      concatBytes([
+        Uint8Array.of(6, 0x81),
+        text("x"),
+        Uint8Array.of(0xdc, count >> 8, count & 255),
+        new Uint8Array(count),
+      ]);
+    expect(new StreamDecoder(BARE, { ...limits, messageBytes: 9_000 }).push(items(1_000))).toBeDefined();
+    expect(slugOf(() => new StreamDecoder(BARE, { ...limits, messageBytes: 9_000 }).push(items(2_000)))).toBe(
+      "malformed",
+    );
+    const packed = concatBytes([Uint8Array.of(9, 0x81), text("x"), Uint8Array.of(1)]);
+    expect(slugOf(() => new StreamDecoder(BARE, limits).push(packed))).toBe("malformed");
   });
 
   it("a map that never ends is refused, not kept", () => {

@@ -122,6 +122,7 @@ export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: st
       incarnation: member?.incarnation ?? null,
       since: member ? rfc3339(member.sinceMs) : null,
       rttMs: member?.rttMs ?? null,
+      estimatedRttMs: member?.estimatedRttMs ?? null,
       version: isSelf ? api.version : (member?.meta.get("version") ?? null),
       lag: peers.has(id) ? lagView(peers.get(id)) : undefined,
     };

@@ -1,6 +1,8 @@
 import type { KeyReport } from "../../../gossip/drivers/gossip-host.ts";
 import { parseGossipKey } from "../../config/kinds.ts";
+import { InputError } from "../../kernel/assert.ts";
 import { fromBase64, toHex } from "../../kernel/bytes.ts";
+import { Unavailable } from "../../replication/api.ts";
 import { type Api, jsonResponse } from "../api.ts";
 import { checkType, readJson } from "../body.ts";
 import { type Call, checkParameters, parseQuery } from "../call.ts";
@@ -37,7 +39,9 @@ async function ask(api: Api, operation: "list" | "install" | "use" | "remove", k
       "gossip-not-encrypted",
       "gossip is not encrypted here: give all nodes the same gossip.keys (`starling keys generate` makes one) and restart them",
     );
-  return api.gossipKeys(operation, key);
+  const report = await api.gossipKeys(operation, key);
+  if (report.members === 0) throw new Unavailable("gossip-busy", "other key changes are under way; try again shortly");
+  return report;
 }
 
 /** `complete`: every member has answered, and none refused. */
@@ -47,7 +51,7 @@ function viewOf(api: Api, { members, answers }: KeyReport): { readonly [name: st
   for (const [node, { ok, message, keys, primaryKey }] of answers) {
     if (!ok) refused.push({ node, reason: message });
     for (const key of keys) {
-      const print = fingerprintOf(api, fromBase64(key));
+      const print = printOf(api, key);
       const entry = held.get(print) ?? { members: 0, using: 0 };
       held.set(print, { members: entry.members + 1, using: entry.using + (key === primaryKey ? 1 : 0) });
     }
@@ -62,6 +66,16 @@ function viewOf(api: Api, { members, answers }: KeyReport): { readonly [name: st
     refused,
     keys: [...held].map(([key, counts]) => ({ key, ...counts })),
   };
+}
+
+/** Of what a member calls a key. */
+function printOf(api: Api, key: string): string {
+  try {
+    return fingerprintOf(api, fromBase64(key));
+  } catch (error) {
+    if (error instanceof InputError) return "unreadable";
+    throw error;
+  }
 }
 
 function fingerprintOf(api: Api, key: Uint8Array): string {
