@@ -1,6 +1,6 @@
 import { KEYS_MAX } from "../gossip/index.ts";
-import { parseGossipKey } from "./config/kinds.ts";
 import type { Config } from "./config/types.ts";
+import { parseAesKey } from "./kernel/aead.ts";
 import { InputError } from "./kernel/assert.ts";
 import { equalBytes, toBase64 } from "./kernel/bytes.ts";
 import type { Timer, World } from "./world/world.ts";
@@ -45,7 +45,7 @@ export class GossipMemory {
     const text = this.#notebook.remembered.get(KEYS);
     if (text === undefined || this.#configured.length === 0) return this.#configured;
     try {
-      const [configured = [], held = []] = text.split("|").map((list) => list.split(" ").map(parseGossipKey));
+      const [configured = [], held = []] = text.split("|").map((list) => list.split(" ").map(parseAesKey));
       const sameFile =
         configured.length === this.#configured.length && this.#configured.every((key, i) => equal(key, configured[i]));
       if (sameFile) return held;

@@ -1,5 +1,6 @@
+import { parseAesKey } from "../kernel/aead.ts";
 import { InputError } from "../kernel/assert.ts";
-import { fromBase64, fromHex } from "../kernel/bytes.ts";
+import { fromHex } from "../kernel/bytes.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
 import { parseNodeId, parseRegion } from "../kernel/ids.ts";
 import type { Address } from "../world/world.ts";
@@ -137,17 +138,9 @@ export const secret: Kind<Uint8Array> = {
 
 /** Separated by commas where TOML's arrays are not at hand. */
 export const gossipKeys: Kind<readonly Uint8Array[]> = {
-  parse: (raw) => asList(raw, "gossip keys").map((item) => parseGossipKey(asText(item, "a gossip key"))),
+  parse: (raw) => asList(raw, "gossip keys").map((item) => parseAesKey(asText(item, "a gossip key"))),
   show: (value) => value.map(() => "(secret)").join(","),
 };
-
-/** Throws InputError for anything but 16, 24 or 32 bytes of base64. */
-export function parseGossipKey(text: string): Uint8Array {
-  const bytes = fromBase64(text);
-  if (![16, 24, 32].includes(bytes.length))
-    throw expected("16, 24 or 32 bytes of base64, as `serf keygen` prints them");
-  return bytes;
-}
 
 /** An array in TOML; separated by commas elsewhere. */
 export const addresses: Kind<readonly string[]> = {

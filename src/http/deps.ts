@@ -1,4 +1,3 @@
-import type { KeyOperation, KeyReport } from "../../gossip/drivers/gossip-host.ts";
 import type { Config } from "../config/types.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
 import type { ReplicaApi } from "../replication/api.ts";
@@ -14,7 +13,7 @@ export interface HttpDeps {
   /** Whom gossip knows of, this node included. Hearsay (I11): for display only. */
   members(): readonly MemberView[];
   /** Changes the gossip keys of all members, or asks for them. */
-  gossipKeys(operation: KeyOperation, key: Uint8Array): Promise<KeyReport>;
+  gossipKeys(operation: "list" | "install" | "use" | "remove", key: Uint8Array): Promise<GossipKeyReport>;
   /** Gossip packets that were refused, by reason. */
   gossipRejects(): ReadonlyMap<string, number>;
   readonly events: MemberEvents;
@@ -23,6 +22,17 @@ export interface HttpDeps {
   readonly version: string;
   /** How late the event loop was lately, in ms. */
   readonly loopDelayMs?: () => { readonly p50: number; readonly p99: number; readonly max: number };
+}
+
+/** What members did with their gossip keys. */
+export interface GossipKeyReport {
+  /** How many were asked, this node included; 0 when too many such questions are open. */
+  readonly members: number;
+  /** By member, who answered in time; keys in base64, for "list". */
+  readonly answers: ReadonlyMap<
+    string,
+    { readonly ok: boolean; readonly message: string; readonly keys: readonly string[]; readonly primaryKey: string }
+  >;
 }
 
 export interface MemberView {

@@ -193,7 +193,7 @@ describe("listeners", () => {
 
   test("off loopback a gossip label is mandatory, even when insecurity is accepted", () => {
     const bind = '[peer]\nbind = "10.1.2.3:9000"\n[security]\ninsecure = true\n';
-    expect(problems(bind)[0]).toContain("gossip.label is needed");
+    expect(problems(bind)[0]).toContain("gossip.label (or gossip.keys) is needed");
     expect(problems(`${bind}[gossip]\nlabel = "mine"`)).toEqual([]);
   });
 

@@ -3,7 +3,7 @@ import { LAN, type Profile } from "../../gossip/swim/profile.ts";
 import type { Effect, MemberEvent, SwimEvent, TimerToken } from "../../gossip/swim/protocol.ts";
 import type { Endpoint } from "../../gossip/wire/address.ts";
 import type { Keyring } from "../../gossip/wire/keyring.ts";
-import type { Alive, Message, NodeState } from "../../gossip/wire/messages.ts";
+import type { Alive, Message, NodeState, Ping } from "../../gossip/wire/messages.ts";
 import { encodeTags } from "../../gossip/wire/tags.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
 
@@ -175,4 +175,11 @@ export class OneMember {
   incarnationOf(name: string): number | undefined {
     return this.swim.member(name)?.incarnation;
   }
+}
+
+/** Until the machine pings; everything sent before is forgotten. */
+export function nextPing(me: OneMember): { n: number; message: Ping } {
+  me.forget();
+  const { to, message } = me.passUntilSent("ping");
+  return { n: Number(to.host.split(".")[3]), message };
 }

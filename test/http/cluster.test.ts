@@ -264,6 +264,7 @@ const ROUTES = [
   "get /cluster/conflicts/summary",
   "get /cluster/conflicts/{id}",
   "get /cluster/events",
+  "get /cluster/gossip/keys",
   "get /cluster/health",
   "get /cluster/nodes",
   "get /cluster/nodes/{id}",
@@ -291,6 +292,7 @@ const ROUTES = [
   "get /v1/partitions/{id}",
   "patch /v1/kv/{bucket}/{key}",
   "post /cluster/conflicts/{id}/resolve",
+  "post /cluster/gossip/keys",
   "post /cluster/repair",
   "post /cluster/sync",
   "post /v1/batch",
@@ -332,5 +334,18 @@ describe("the API describes itself", () => {
       "application/vnd.starling.ops+json",
       "application/merge-patch+json",
     ]);
+  });
+});
+
+describe("gossip keys", () => {
+  const KEY = Buffer.alloc(32, 1).toString("base64");
+
+  test("are offered only where gossip is encrypted, and wrong requests are refused", async () => {
+    const node = makeNode();
+    expect(await node.json("GET", "/cluster/gossip/keys")).toMatchObject({ type: "gossip-not-encrypted", status: 409 });
+    const change = (body: unknown): Promise<Json> => node.json("POST", "/cluster/gossip/keys", body);
+    expect(await change({ operation: "burn", key: KEY })).toMatchObject({ type: "bad-gossip-keys" });
+    expect(await change({ operation: "use", key: "short" })).toMatchObject({ status: 400 });
+    expect(await change({ operation: "use", key: KEY })).toMatchObject({ type: "gossip-not-encrypted" });
   });
 });

@@ -48,7 +48,8 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   // Speaks HTTP like any client; reads configuration files, and the log lines of the nodes that `dev` starts.
   "src/cli": ["src/kernel", "src/config", "src/observability/log-line.ts"],
 
-  // The wiring: node.ts knows everybody, members.ts joins gossip to what shows members.
+  // The wiring: node.ts knows everybody, members.ts joins gossip to what shows members, gossip-memory.ts to what keeps it.
+  "src/gossip-memory.ts": ["src/kernel", "gossip/index.ts", "src/config", "src/world/world.ts"],
   "src/members.ts": [
     "src/kernel",
     "gossip/drivers",
@@ -70,6 +71,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/observability",
     "src/http",
     "src/members.ts",
+    "src/gossip-memory.ts",
     "src/world/world.ts",
     "src/world/shaping.ts",
   ],

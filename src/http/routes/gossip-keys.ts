@@ -1,5 +1,4 @@
-import type { KeyReport } from "../../../gossip/drivers/gossip-host.ts";
-import { parseGossipKey } from "../../config/kinds.ts";
+import { parseAesKey } from "../../kernel/aead.ts";
 import { InputError } from "../../kernel/assert.ts";
 import { fromBase64, toHex } from "../../kernel/bytes.ts";
 import { Unavailable } from "../../replication/api.ts";
@@ -7,6 +6,7 @@ import { type Api, jsonResponse } from "../api.ts";
 import { checkType, readJson } from "../body.ts";
 import { type Call, checkParameters, parseQuery } from "../call.ts";
 import { check } from "../check.ts";
+import type { GossipKeyReport } from "../deps.ts";
 import type { View } from "../json.ts";
 import { ProblemError } from "../problem.ts";
 import { gossipKeySchema } from "../schemas.ts";
@@ -26,14 +26,18 @@ export async function changeGossipKeys(api: Api, call: Call): Promise<Response> 
   checkParameters(parseQuery(call.search), []);
   checkType(call, ["application/json"]);
   const { operation, key } = check(gossipKeySchema, await readJson(call, MAX_BODY_BYTES), "bad-gossip-keys");
-  const bytes = parseGossipKey(key);
+  const bytes = parseAesKey(key);
   return jsonResponse(api, call, {
     key: fingerprintOf(api, bytes),
     ...viewOf(api, await ask(api, operation, bytes)),
   });
 }
 
-async function ask(api: Api, operation: "list" | "install" | "use" | "remove", key: Uint8Array): Promise<KeyReport> {
+async function ask(
+  api: Api,
+  operation: "list" | "install" | "use" | "remove",
+  key: Uint8Array,
+): Promise<GossipKeyReport> {
   if (api.config.gossip.keys.length === 0)
     throw new ProblemError(
       "gossip-not-encrypted",
@@ -45,7 +49,7 @@ async function ask(api: Api, operation: "list" | "install" | "use" | "remove", k
 }
 
 /** `complete`: every member has answered, and none refused. */
-function viewOf(api: Api, { members, answers }: KeyReport): { readonly [name: string]: View } {
+function viewOf(api: Api, { members, answers }: GossipKeyReport): { readonly [name: string]: View } {
   const held = new Map<string, { members: number; using: number }>();
   const refused: View[] = [];
   for (const [node, { ok, message, keys, primaryKey }] of answers) {

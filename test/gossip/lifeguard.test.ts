@@ -1,0 +1,116 @@
+import { describe, expect, it } from "vitest";
+import type { IndirectPing, Message, Ping } from "../../gossip/wire/messages.ts";
+import { encodePacket } from "../../gossip/wire/packet.ts";
+import { BARE } from "./envelopes.ts";
+import { alive, at, nextPing, OneMember } from "./one-member.ts";
+
+describe("item 12: awareness", () => {
+  const nackFrom = (me: OneMember, seq: number, ...relays: number[]): void => {
+    for (const n of relays) me.hear(n, { type: "nack", seq });
+  };
+
+  it("worsens by each relay that is silent too, not by those that say they got no answer either", () => {
+    for (const nacks of [0, 1, 3]) {
+      const me = new OneMember().meet(2, 3, 4, 5, 6);
+      const { message } = nextPing(me);
+      me.passUntilSent("indirect-ping");
+      const relays = me.sent("indirect-ping").map(({ to }) => Number(to.host.split(".")[3]));
+      nackFrom(me, message.seq, ...relays.slice(0, nacks), ...relays.slice(0, nacks));
+      nackFrom(me, message.seq + 1, ...relays);
+      nackFrom(me, message.seq, 77);
+      me.pass(500);
+      expect(me.swim.awareness).toBe(3 - nacks);
+    }
+  });
+
+  it("worsens by one where there is no relay to ask, by a refutation and by a stall, and never leaves 0 to 8", () => {
+    const me = new OneMember().meet(2);
+    nextPing(me);
+    me.pass(1100);
+    expect(me.swim.awareness).toBe(1);
+    me.hear(2, { type: "suspect", node: "me", incarnation: 10, from: "m2" });
+    expect(me.swim.awareness).toBe(2);
+    me.step({ kind: "stalled", byMs: 100 });
+    expect(me.swim.awareness).toBe(3);
+    for (let i = 0; i < 20; i++) me.step({ kind: "stalled", byMs: 100 });
+    expect(me.swim.awareness).toBe(8);
+    me.answers = () => true;
+    me.hear(2, alive("m2", 2, 900));
+    me.pass(30_000);
+    expect(me.swim.awareness).toBe(0);
+  });
+
+  it("stretches the time to answer a probe, not the time to refute", () => {
+    const me = new OneMember().meet(2, 3, 4, 5, 6);
+    me.answers = () => true;
+    me.pass(5_000);
+    for (let i = 0; i < 3; i++) me.step({ kind: "stalled", byMs: 1 });
+    me.answers = () => false;
+    const { n } = nextPing(me); // the one before ends well
+    expect(me.swim.awareness).toBe(2);
+    me.pass(1_480); // three times 500 ms
+    expect(me.sent("indirect-ping")).toEqual([]);
+    me.pass(30);
+    expect(me.sent("indirect-ping")).toHaveLength(3);
+    me.pass(1_460); // three times 1 s
+    expect(me.stateOf(`m${n}`)).toBe("alive");
+    me.pass(40);
+    expect(me.stateOf(`m${n}`)).toBe("suspect");
+    // Without confirmations a pool of six waits six times four probe intervals.
+    me.pass(23_500);
+    expect(me.stateOf(`m${n}`)).toBe("suspect");
+    me.pass(600);
+    expect(me.stateOf(`m${n}`)).toBe("dead");
+  });
+
+  it("a relay that knows no nacks isn't asked for any and doesn't count, a target that knows no TCP pings gets none", () => {
+    const me = new OneMember();
+    const old = Uint8Array.of(1, 2, 2, 2, 5, 4);
+    for (const n of [2, 3]) me.hear(n, { ...alive(`m${n}`, n, 5), vsn: old });
+    me.forget();
+    nextPing(me);
+    me.pass(510);
+    expect(me.sent("indirect-ping")).toMatchObject([{ message: { nack: false } }]);
+    expect(me.streams).toEqual([]);
+    me.pass(600);
+    expect(me.swim.awareness).toBe(1);
+  });
+});
+
+describe("item 19: an address that no member has", () => {
+  const ping: Ping = { type: "ping", seq: 9, node: "me", sourceAddr: "10.0.0.77", sourcePort: 7946, sourceNode: "x" };
+  const sizeBytes = (me: OneMember): number =>
+    me.packets.reduce((sum, { messages }) => sum + encodePacket(messages, BARE, false).length, 0);
+
+  it("is sent no more bytes and no more packets than came from it, whatever came", () => {
+    const relayed: IndirectPing = { ...ping, type: "indirect-ping", node: "m2", target: at(2), nack: true };
+    const packets: Message[][] = [
+      [ping],
+      [{ ...ping, sourceAddr: "", sourcePort: 0, sourceNode: "", node: "" }],
+      Array.from({ length: 100 }, (_, seq) => ({ ...ping, seq })),
+      Array.from({ length: 100 }, (_, seq) => ({ ...relayed, seq })),
+      [ping, { type: "suspect", node: "me", incarnation: 99, from: "x" }],
+      [ping, { type: "suspect", node: "m3", incarnation: 5, from: "x" }],
+    ];
+    for (const messages of packets) {
+      const me = new OneMember().meet(2, 3);
+      me.hear(3, alive("m3", 3, 6)); // news waits to be sent behind anything
+      me.forget();
+      me.step({ kind: "packet", from: at(77), messages });
+      const received = encodePacket(messages, BARE, false).length;
+      expect(sizeBytes(me)).toBeLessThanOrEqual(received);
+      expect(me.packets.length).toBeLessThanOrEqual(1);
+      me.forget();
+      me.pass(450); // a relay's nack
+      expect(me.packets.filter(({ to }) => to.host === at(77).host).length).toBeLessThanOrEqual(1);
+    }
+  });
+
+  it("gets its ack, and one that would be longer than its question is a reject", () => {
+    const me = new OneMember().meet(2);
+    me.hear(77, ping);
+    expect(me.packets).toMatchObject([{ to: at(77), messages: [{ type: "ack", seq: 9 }] }]);
+    me.hear(77, { ...ping, sourceAddr: "", sourcePort: 0, sourceNode: "", node: "" });
+    expect(me.others).toEqual([{ kind: "reject", reason: "stranger" }]);
+  });
+});
