@@ -29,7 +29,7 @@ const TABLE: StreamMessage = {
 };
 const LIMITS = { messageBytes: 100_000, nodes: 100 };
 
-describe("LZW", () => {
+describe("item 19: LZW", () => {
   it("bytes of every kind and length come back, across many full tables", () => {
     const rng = seededRng(1);
     for (const length of [0, 1, 2, 3, 255, 256, 700, 1_800, 3_838, 3_839, 3_840, 9_000, 70_000])
@@ -88,7 +88,7 @@ describe("LZW", () => {
   });
 });
 
-describe("a keyring", () => {
+describe("item 20: a keyring", () => {
   it("opens with all keys and seals with the first, through a rotation", () => {
     const [a, b] = [keyOf(1), keyOf(2)];
     const mine = keyring(a);
@@ -129,7 +129,7 @@ describe("a keyring", () => {
   });
 });
 
-describe("layers", () => {
+describe("items 19 and 20: layers", () => {
   const secret = { keyring: keyring(keyOf(1)) };
 
   it("any of them together come off again, of packets and of streams in any chunks", () => {
