@@ -1,4 +1,4 @@
-import type { GossipHost, Member, MemberEvent } from "../gossip/drivers/gossip-host.ts";
+import type { GossipHost, MemberEvent } from "../gossip/drivers/gossip-host.ts";
 import { estimatedRttMs } from "../gossip/index.ts";
 import type { Config } from "./config/types.ts";
 import type { MemberEvents, MemberView } from "./http/deps.ts";
@@ -80,18 +80,18 @@ export class Members implements MemberEvents {
       gossipAddress: formatAddress(member.address),
       meta: member.meta,
       rttMs: member.rttMs,
-      estimatedRttMs: this.#estimateTo(member),
+      estimatedRttMs: this.estimateRttMs(this.#gossip()?.self.name ?? "", member.name),
       sinceMs: this.#world.clock.wallMs() - ageMs,
     };
     this.#regions.learn(view);
     return view;
   }
 
-  /** By coordinates: also where nothing was measured yet. */
-  #estimateTo({ name, coordinate }: Member): number | null {
-    const self = this.#gossip()?.self;
-    if (!self?.coordinate || !coordinate || name === self.name) return null;
-    return estimatedRttMs(self.coordinate, coordinate);
+  /** By coordinates: also between two who never measured each other. Null where one is unknown, or told none yet. */
+  estimateRttMs(from: string, to: string): number | null {
+    const gossip = this.#gossip();
+    const [a, b] = [gossip?.member(from)?.coordinate, gossip?.member(to)?.coordinate];
+    return a && b && from !== to ? estimatedRttMs(a, b) : null;
   }
 
   onEvent(event: MemberEvent): void {

@@ -73,6 +73,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       replica,
       world,
       members: () => members.views(),
+      estimateRttMs: (from, to) => members.estimateRttMs(from, to),
       gossipKeys: async (operation, key) => (await gossip?.keys(operation, key)) ?? { members: 0, answers: new Map() },
       gossipRejects: () => gossip?.rejects() ?? new Map(),
       events: members,

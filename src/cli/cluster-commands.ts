@@ -7,7 +7,7 @@ import type { Output } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 export function clusterCommands(): Command[] {
-  return [statusCommand(), membersCommand(), healthCommand(), syncCommand(), repairCommand()];
+  return [statusCommand(), membersCommand(), rttCommand(), healthCommand(), syncCommand(), repairCommand()];
 }
 
 interface Check {
@@ -69,6 +69,33 @@ function membersCommand(): Command {
       out.result({ nodes }, () => memberTable(out, nodes));
     });
   return withExamples(command, ["who is here", "members"]);
+}
+
+interface RttAnswer {
+  readonly from: string;
+  readonly to: string;
+  readonly estimatedMs: number | null;
+  readonly measuredMs: number | null;
+}
+
+function rttCommand(): Command {
+  const command = new Command("rtt")
+    .description("the round trip between two members, estimated from network coordinates")
+    .argument("<to>", "a member")
+    .argument("[from]", "another; the node that is asked when left out")
+    .action(async (to: string, from: string | undefined, _options, self: Command) => {
+      const { out, client } = contextOf(self);
+      const query = new URLSearchParams(from === undefined ? { to } : { to, from });
+      const answer = await client.get<RttAnswer>(`/cluster/rtt?${query}`);
+      const text = (ms: number | null): string => (ms === null ? "unknown" : `${ms.toFixed(1)} ms`);
+      out.result(answer, () =>
+        out.table(
+          ["from", "to", "estimated", "measured"],
+          [[answer.from, answer.to, text(answer.estimatedMs), text(answer.measuredMs)]],
+        ),
+      );
+    });
+  return withExamples(command, ["between two others", "rtt us ap"]);
 }
 
 function memberTable(out: Output, nodes: readonly NodeView[]): void {

@@ -12,6 +12,8 @@ export interface HttpDeps {
   readonly world: Pick<World, "clock" | "timers" | "rng" | "sha256" | "log">;
   /** Whom gossip knows of, this node included. Hearsay (I11): for display only. */
   members(): readonly MemberView[];
+  /** The round trip between two members, as coordinates tell it. */
+  estimateRttMs(from: string, to: string): number | null;
   /** Changes the gossip keys of all members, or asks for them. */
   gossipKeys(operation: "list" | "install" | "use" | "remove", key: Uint8Array): Promise<GossipKeyReport>;
   /** Gossip packets that were refused, by reason. */

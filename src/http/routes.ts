@@ -9,6 +9,7 @@ import {
   listNodes,
   live,
   ready,
+  roundTrip,
   runSync,
   syncStatus,
 } from "./routes/cluster.ts";
@@ -226,6 +227,12 @@ function clusterRoutes(api: Api): Route[] {
     },
     { ...get("/cluster/sync", "Runs anti-entropy with all peers now", (call) => runSync(api, call)), method: "post" },
     get("/cluster/sync/status", "Digest, records, and what is known per peer", (call) => syncStatus(api, call)),
+    {
+      ...get("/cluster/rtt", "The round trip between two members, estimated from coordinates", (call) =>
+        roundTrip(api, call),
+      ),
+      query: ["from", "to"],
+    },
     get("/cluster/gossip/keys", "Fingerprints of the gossip keys that members hold", (call) =>
       listGossipKeys(api, call),
     ),

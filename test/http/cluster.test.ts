@@ -270,6 +270,7 @@ const ROUTES = [
   "get /cluster/nodes/{id}",
   "get /cluster/peers",
   "get /cluster/repair",
+  "get /cluster/rtt",
   "get /cluster/status",
   "get /cluster/sync/status",
   "get /health/live",
@@ -335,6 +336,24 @@ describe("the API describes itself", () => {
       "application/merge-patch+json",
     ]);
   });
+});
+
+test("a round trip is estimated between any two members, and measured from here", async () => {
+  const node = makeNode();
+  const [here, there] = node.deps.members().map(({ id }) => id);
+  const query = `to=${there}`;
+  expect(await node.json("GET", `/cluster/rtt?${query}`)).toMatchObject({
+    from: here,
+    to: there,
+    estimatedMs: 42,
+    measuredMs: 1.5,
+  });
+  expect(await node.json("GET", `/cluster/rtt?from=${there}&to=${here}`)).toMatchObject({
+    estimatedMs: 42,
+    measuredMs: null,
+  });
+  expect(await node.json("GET", "/cluster/rtt?to=nobody")).toMatchObject({ status: 404 });
+  expect(await node.json("GET", "/cluster/rtt")).toMatchObject({ status: 404 });
 });
 
 describe("gossip keys", () => {

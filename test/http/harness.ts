@@ -71,6 +71,7 @@ export function makeNode(
     replica,
     world: test.world,
     members: () => OWNERS.map(({ id, region }) => memberOf(id, region, test.nowMs)),
+    estimateRttMs: (from, to) => (from === to ? null : 42),
     gossipKeys: async () => ({ members: 1, answers: new Map() }),
     gossipRejects: () => new Map([["bad-label", 3]]),
     events: {

@@ -157,6 +157,22 @@ export function getNode(api: Api, call: Call, id: string): Response {
   return jsonResponse(api, call, node);
 }
 
+/** `GET /cluster/rtt?to=&from=`: `from` is this node unless it says another. */
+export function roundTrip(api: Api, call: Call): Response {
+  const query = parseQuery(call.search);
+  checkParameters(query, ["from", "to"]);
+  const [from, to] = [query.get("from") ?? api.replica.node, query.get("to") ?? ""];
+  const members = new Map<string, MemberView>(api.members().map((member) => [member.id, member]));
+  for (const name of [from, to])
+    if (!members.has(name))
+      throw new ProblemError(
+        "not-found",
+        `no member ${JSON.stringify(name.slice(0, 80))} here: see GET /cluster/nodes`,
+      );
+  const measuredMs = from === api.replica.node ? (members.get(to)?.rttMs ?? null) : null;
+  return jsonResponse(api, call, { from, to, estimatedMs: api.estimateRttMs(from, to), measuredMs });
+}
+
 /** `GET /cluster/health`: for people and alerts; a balancer that obeyed it would take every node out at once. */
 export function clusterHealth(api: Api, call: Call): Response {
   checkParameters(parseQuery(call.search), []);
