@@ -43,7 +43,7 @@ export class SwimContext {
   readonly broadcasts: BroadcastQueue = new BroadcastQueue();
   /** Serf's messages: they go out in what room news of members leaves. */
   readonly serfNews: BroadcastQueue = new BroadcastQueue();
-  readonly awareness: Awareness = new Awareness();
+  readonly awareness: Awareness;
   readonly vivaldi: Vivaldi;
   readonly self: MemberRecord;
   nowMs = 0;
@@ -61,6 +61,7 @@ export class SwimContext {
   constructor(config: SwimConfig, self: SwimSelf, rng: Rng) {
     this.config = config;
     this.rng = rng;
+    this.awareness = new Awareness(config.profile.awarenessMax);
     this.vivaldi = new Vivaldi(rng);
     this.#lastSeq = rng.u32();
     this.table = new MemberTable(self.name, rng);

@@ -17,6 +17,9 @@ export interface Profile {
   /** How many times longer it has as long as nobody confirms (Lifeguard). Larger: an accuser that is itself slow does
    *  less harm, and in a small pool deaths are found later. */
   readonly suspicionMaxFactor: number;
+  /** How far a member's distrust of itself may go (Lifeguard's S): up to so many probe intervals and time-outs more. Larger:
+   *  a member in a bad state accuses more slowly, and finds real failures later. 0: it never doubts itself. */
+  readonly awarenessMax: number;
   /** How often queued news is sent, and to how many. More often or to more: news is everywhere sooner, for more traffic
    *  while there is news; idle pools send none. */
   readonly gossipIntervalMs: number;
@@ -54,6 +57,7 @@ export const LAN: Profile = {
   indirectProbes: 3,
   suspicionMultiplier: 4,
   suspicionMaxFactor: 6,
+  awarenessMax: 8,
   gossipIntervalMs: 200,
   gossipFanOut: 3,
   retransmitMultiplier: 4,
@@ -73,6 +77,7 @@ export const GEO: Profile = {
   indirectProbes: 3,
   suspicionMultiplier: 5,
   suspicionMaxFactor: 6,
+  awarenessMax: 8,
   gossipIntervalMs: 500,
   gossipFanOut: 4,
   retransmitMultiplier: 4,
