@@ -2,7 +2,7 @@
 
 export { estimatedRttMs } from "./swim/coordinate.ts";
 export { Swim } from "./swim/machine.ts";
-export { incarnationOfStart, PROFILES, type Profile, type ProfileName } from "./swim/profile.ts";
+export { incarnationOfStart, PROFILES, type Profile, type ProfileName, profileProblems } from "./swim/profile.ts";
 export type {
   Effect,
   KeyOperation,

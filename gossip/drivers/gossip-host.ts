@@ -16,8 +16,8 @@ import {
   Keyring,
   type Member,
   type MemberEvent,
-  PROFILES,
-  type ProfileName,
+  type Profile,
+  profileProblems,
   roomForMessages,
   Swim,
   type SwimEvent,
@@ -44,7 +44,8 @@ export interface GossipConfig {
   /** False takes, or sends, unencrypted gossip in spite of keys: while a pool goes over to encryption. */
   readonly verifyIncoming: boolean;
   readonly verifyOutgoing: boolean;
-  readonly profile: ProfileName;
+  /** One of `PROFILES`, or what was made of one. */
+  readonly profile: Profile;
   /** "host:port" or "[ipv6]:port"; our own address may be among them. */
   readonly seeds: readonly string[];
   /** Where members were in an earlier life of this node; unusable ones are left out. */
@@ -115,6 +116,8 @@ function checkConfig(config: GossipConfig): void {
   const { host } = advertise ?? bind;
   if (isWildcard(host) || ipToBytes(host) === undefined)
     throw new InputError("gossip-advertise-required", `members are told IPs, not ${host}: set gossip.advertise to one`);
+  const [problem] = profileProblems(config.profile);
+  if (problem !== undefined) throw new InputError("bad-gossip-profile", problem);
   if (seeds.length > SEEDS_MAX)
     throw new InputError("too-many-seeds", `${seeds.length} gossip seeds; at most ${SEEDS_MAX} are of use`);
 }
@@ -209,7 +212,7 @@ class Host implements GossipHost {
     const { profile, name } = config;
     const self = { name, address: this.local, meta, incarnation: incarnationOfStart(startOf(meta, world)) };
     const packetBytes = roomForMessages(this.#envelope);
-    const swim = { profile: PROFILES[profile], packetBytes, membersMax: MEMBERS_MAX, keyring: this.#envelope.keyring };
+    const swim = { profile, packetBytes, membersMax: MEMBERS_MAX, keyring: this.#envelope.keyring };
     this.#machine = new Swim(swim, self, world.rng.fork());
     this.#step({ kind: "start" });
     this.#step({ kind: "join", seeds, remembered });

@@ -104,8 +104,45 @@ export const LOCAL: Profile = {
   seedRetryMsMax: 5000,
 };
 
-export type ProfileName = "lan" | "geo" | "local";
-export const PROFILES: Readonly<Record<ProfileName, Profile>> = { lan: LAN, geo: GEO, local: LOCAL };
+/** `wan` is what users of other pools call `geo`. */
+export type ProfileName = "lan" | "geo" | "wan" | "local";
+export const PROFILES: Readonly<Record<ProfileName, Profile>> = { lan: LAN, geo: GEO, wan: GEO, local: LOCAL };
+
+/** A refutation must have time to go round before a suspicion ends: in gossip rounds. */
+const SUSPICION_ROUNDS_MIN = 10;
+
+/** What is wrong with these constants together. @returns sentences; empty when all is well */
+export function profileProblems(profile: Profile): string[] {
+  const { probeIntervalMs, probeTimeoutMsMin, probeTimeoutMsMax, gossipIntervalMs, suspicionMultiplier } = profile;
+  const { reclaimMs, reconnectIntervalMs, pushPullIntervalMs, gossipToTheDeadMs } = profile;
+  const suspicionMs = suspicionMultiplier * probeIntervalMs;
+  const problems: [boolean, string][] = [
+    [
+      probeTimeoutMsMin > probeTimeoutMsMax,
+      `the shortest probe time-out (${probeTimeoutMsMin} ms) is above the longest (${probeTimeoutMsMax} ms)`,
+    ],
+    [
+      2 * probeTimeoutMsMax > probeIntervalMs,
+      `a probe time-out of ${probeTimeoutMsMax} ms leaves relays no time: at most half of the probe interval (${probeIntervalMs} ms)`,
+    ],
+    [
+      suspicionMs < SUSPICION_ROUNDS_MIN * gossipIntervalMs,
+      `a suspicion of ${suspicionMs} ms ends before a refutation went round: the suspicion multiplier times the probe ` +
+        `interval is at least ${SUSPICION_ROUNDS_MIN} gossip intervals (${gossipIntervalMs} ms each)`,
+    ],
+    [
+      gossipToTheDeadMs < gossipIntervalMs,
+      `the dead hear news for ${gossipToTheDeadMs} ms, less than one gossip interval (${gossipIntervalMs} ms): they could not refute`,
+    ],
+    [
+      reclaimMs < 10 * Math.max(reconnectIntervalMs, pushPullIntervalMs, gossipToTheDeadMs),
+      `the dead are forgotten after ${reclaimMs} ms, before all members heard of them or tried them again: at least ten ` +
+        `times the intervals of push/pull (${pushPullIntervalMs} ms), reconnecting (${reconnectIntervalMs} ms) and ` +
+        `gossip to the dead (${gossipToTheDeadMs} ms)`,
+    ],
+  ];
+  return problems.filter(([isWrong]) => isWrong).map(([, sentence]) => sentence);
+}
 
 /** Above this many members tables are compared more rarely, so that their cost stays flat (memberlist). */
 const PUSH_PULL_SCALE_FROM = 32;

@@ -1,3 +1,4 @@
+import { PROFILES, type Profile, profileProblems } from "../../gossip/index.ts";
 import type { Address } from "../world/world.ts";
 import { formatAddress } from "../world/world.ts";
 import { badConfig } from "./resolve.ts";
@@ -12,7 +13,11 @@ export interface OwnCluster {
 
 /** Checks what no single setting can say. @returns sentences that tell what to do; empty when all is well. */
 export function problemsOf(values: Values): string[] {
-  return [...listenerProblems(values), ...clusterProblems(values)];
+  return [
+    ...listenerProblems(values),
+    ...clusterProblems(values),
+    ...profileProblems(profileOf(values)).map((problem) => `gossip: ${problem}`),
+  ];
 }
 
 /** True when `makeConfig` needs an `OwnCluster`. */
@@ -35,7 +40,7 @@ export function makeConfig(values: Values, own: OwnCluster | null): Config {
     gossip: {
       bind: values["gossip.bind"],
       advertise: values["gossip.advertise"] ?? values["gossip.bind"],
-      profile: values["gossip.profile"],
+      profile: profileOf(values),
       label: values["gossip.label"],
       compress: values["gossip.compress"],
       keys: values["gossip.keys"],
@@ -53,6 +58,29 @@ export function makeConfig(values: Values, own: OwnCluster | null): Config {
     limits: makeLimits(values),
     log: { level: values["log.level"], format: values["log.format"] },
     dev: values["dev.enabled"],
+  };
+}
+
+/** The profile by name, with what the settings replace of it. */
+function profileOf(values: Values): Profile {
+  const named = PROFILES[values["gossip.profile"]];
+  return {
+    probeIntervalMs: values["gossip.probe_interval"] ?? named.probeIntervalMs,
+    probeTimeoutMsMin: values["gossip.probe_timeout_min"] ?? named.probeTimeoutMsMin,
+    probeTimeoutMsMax: values["gossip.probe_timeout_max"] ?? named.probeTimeoutMsMax,
+    indirectProbes: values["gossip.indirect_probes"] ?? named.indirectProbes,
+    suspicionMultiplier: values["gossip.suspicion_multiplier"] ?? named.suspicionMultiplier,
+    suspicionMaxFactor: values["gossip.suspicion_max_factor"] ?? named.suspicionMaxFactor,
+    awarenessMax: values["gossip.awareness_max"] ?? named.awarenessMax,
+    gossipIntervalMs: values["gossip.interval"] ?? named.gossipIntervalMs,
+    gossipFanOut: values["gossip.fan_out"] ?? named.gossipFanOut,
+    retransmitMultiplier: values["gossip.retransmit_multiplier"] ?? named.retransmitMultiplier,
+    pushPullIntervalMs: values["gossip.push_pull_interval"] ?? named.pushPullIntervalMs,
+    gossipToTheDeadMs: values["gossip.to_the_dead"] ?? named.gossipToTheDeadMs,
+    reconnectIntervalMs: values["gossip.reconnect_interval"] ?? named.reconnectIntervalMs,
+    reclaimMs: values["gossip.reclaim_after"] ?? named.reclaimMs,
+    seedRetryMsMax: values["gossip.seed_retry_max"] ?? named.seedRetryMsMax,
+    regionAware: values["gossip.region_aware"] ?? named.regionAware,
   };
 }
 

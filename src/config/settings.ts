@@ -33,6 +33,10 @@ function optional<T>(kind: Kind<T>, about: string, derived: string): Setting<T |
   return { kind: { parse, show: (value) => (value === null ? "" : show(value)) }, fallback: null, about, derived };
 }
 
+function ofProfile<T>(kind: Kind<T>, about: string): Setting<T | null> {
+  return optional(kind, about, "gossip.profile");
+}
+
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
@@ -50,7 +54,27 @@ export const SETTINGS = {
   "gossip.bind": setting(address, "127.0.0.1:7002", "membership (UDP and TCP)"),
   "gossip.advertise": optional(address, "where other members reach it", "gossip.bind"),
   // geo tolerates slow links and finds failures later; local finds them in a second and suspects under load.
-  "gossip.profile": setting(oneOf("lan", "geo", "local"), "lan", "timing of failure detection"),
+  "gossip.profile": setting(oneOf("lan", "geo", "wan", "local"), "lan", "timing of failure detection"),
+  // Each of these replaces one constant of the profile: docs/gossip.md tells what gets worse on each side.
+  "gossip.probe_interval": ofProfile(duration(10), "how often each member probes another"),
+  "gossip.probe_timeout_min": ofProfile(duration(1), "until relays are asked, at least"),
+  "gossip.probe_timeout_max": ofProfile(duration(1), "until relays are asked, at most"),
+  "gossip.indirect_probes": ofProfile(integer(0, 16), "relays asked"),
+  "gossip.suspicion_multiplier": ofProfile(
+    integer(1, 100),
+    "probe intervals for a refutation, times log10 of the pool",
+  ),
+  "gossip.suspicion_max_factor": ofProfile(integer(1, 100), "times longer while nobody confirms"),
+  "gossip.awareness_max": ofProfile(integer(0, 8), "how far a member distrusts itself"),
+  "gossip.interval": ofProfile(duration(10), "how often news is sent"),
+  "gossip.fan_out": ofProfile(integer(1, 16), "to how many members"),
+  "gossip.retransmit_multiplier": ofProfile(integer(1, 16), "how often each news is sent, times the pool's digits"),
+  "gossip.push_pull_interval": ofProfile(duration(100), "how often two members compare tables"),
+  "gossip.to_the_dead": ofProfile(duration(0), "how long the dead hear news"),
+  "gossip.reconnect_interval": ofProfile(duration(100), "how often the dead are tried again"),
+  "gossip.reclaim_after": ofProfile(duration(1000), "when the dead and the left are forgotten"),
+  "gossip.seed_retry_max": ofProfile(duration(100), "longest pause between tries of missing seeds"),
+  "gossip.region_aware": ofProfile(boolean, "relays and gossip targets of chosen regions"),
   "gossip.label": setting(text(64), "", "packets with another label are dropped; needed off loopback"),
 
   "gossip.compress": setting(boolean, "true", "compress what becomes shorter by it"),

@@ -1,3 +1,4 @@
+import type { Profile } from "../../gossip/index.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
 import type { Address } from "../world/world.ts";
 
@@ -8,7 +9,7 @@ export interface Config {
   readonly gossip: {
     readonly bind: Address;
     readonly advertise: Address;
-    readonly profile: "lan" | "geo" | "local";
+    readonly profile: Profile;
     /** Mandatory off loopback: packets of another cluster are dropped before parsing. */
     readonly label: string;
     readonly compress: boolean;

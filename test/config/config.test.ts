@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { PROFILES } from "../../gossip/index.ts";
 import { makeConfig, needsOwnCluster, problemsOf } from "../../src/config/config.ts";
 import type { Effective, Sources } from "../../src/config/resolve.ts";
 import { resolveSettings } from "../../src/config/resolve.ts";
@@ -36,7 +37,7 @@ describe("sources", () => {
     expect(made.client.bind).toEqual({ host: "127.0.0.1", port: 7001 });
     expect(made.gossip.bind).toEqual({ host: "127.0.0.1", port: 7002 });
     expect(made.peer.bind).toEqual({ host: "127.0.0.1", port: 7003 });
-    expect(made.gossip.profile).toBe("lan");
+    expect(made.gossip.profile).toEqual(PROFILES.lan);
     expect(made.gossip.advertise).toEqual(made.gossip.bind);
     expect(made.cluster).toEqual({
       id: "own",
@@ -174,6 +175,28 @@ describe("mistakes", () => {
       STARLING_NODE: "http://127.0.0.1:7001",
     };
     expect(complaint("", injected)).toBe("accepted");
+  });
+});
+
+describe("constants of gossip", () => {
+  const made = (file: string) => makeConfig(resolve(file).values, OWN).gossip.profile;
+
+  test("come from the profile, and each can be set by itself", () => {
+    expect(made('[gossip]\nprofile = "wan"')).toEqual(PROFILES.geo);
+    expect(made('[gossip]\nprofile = "geo"\nprobe_interval = "5s"\nfan_out = 2\nregion_aware = false')).toEqual({
+      ...PROFILES.geo,
+      probeIntervalMs: 5000,
+      gossipFanOut: 2,
+      regionAware: false,
+    });
+  });
+
+  test("are checked together", () => {
+    const { values } = resolve('[gossip]\nprobe_interval = "600ms"\nreclaim_after = "1m"');
+    expect(problemsOf(values)).toEqual([
+      expect.stringContaining("gossip: a probe time-out of 500 ms leaves relays no time"),
+      expect.stringContaining("gossip: the dead are forgotten after 60000 ms"),
+    ]);
   });
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { PROFILES } from "../../gossip/index.ts";
 import { GossipMemory } from "../../src/gossip-memory.ts";
 import { CLEAR, keyOf } from "../gossip/envelopes.ts";
 import { makeTestWorld } from "../http/test-world.ts";
@@ -17,7 +18,7 @@ function memory(keys: readonly Uint8Array[], remembered = new Map<string, string
       return true;
     },
   };
-  const gossip = { bind, advertise: bind, profile: "lan", label: "", ...CLEAR, keys } as const;
+  const gossip = { bind, advertise: bind, profile: PROFILES.lan, label: "", ...CLEAR, keys } as const;
   return {
     memory: new GossipMemory(notebook, test.world, gossip),
     remembered,

@@ -4,13 +4,31 @@ import {
   GEO,
   incarnationOfStart,
   LAN,
+  PROFILES,
   probeTimeoutMs,
+  profileProblems,
   pushPullMs,
   retransmitLimit,
   suspicionMs,
   suspicionMsMin,
 } from "../../gossip/swim/profile.ts";
 import { leftMs, newSuspicion } from "../../gossip/swim/suspicion.ts";
+
+describe("a profile's constants", () => {
+  it("fit together in each that has a name", () => {
+    for (const profile of Object.values(PROFILES)) expect(profileProblems(profile)).toEqual([]);
+  });
+
+  it.each([
+    [{ probeTimeoutMsMin: 501 }, "the shortest probe time-out"],
+    [{ probeTimeoutMsMax: 501 }, "leaves relays no time"],
+    [{ gossipIntervalMs: 401 }, "ends before a refutation went round"],
+    [{ gossipToTheDeadMs: 199 }, "they could not refute"],
+    [{ reclaimMs: 299_999 }, "before all members heard of them"],
+  ])("%j is refused", (change, sentence) => {
+    expect(profileProblems({ ...LAN, ...change })).toEqual([expect.stringContaining(sentence)]);
+  });
+});
 
 describe("formulas", () => {
   it("a suspicion of 2 to 30 s with one of three confirmations has 14 s left after 2 s", () => {

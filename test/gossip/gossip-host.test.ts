@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type GossipConfig, type GossipHost, type MemberEvent, startGossip } from "../../gossip/drivers/gossip-host.ts";
-import { encodePacket } from "../../gossip/index.ts";
+import { encodePacket, PROFILES } from "../../gossip/index.ts";
 import type { Stream } from "../../src/world/world.ts";
 import { SimKernel, type SimNode } from "../sim/world.ts";
 import { CLEAR, labelled } from "./envelopes.ts";
@@ -29,7 +29,7 @@ async function start(
       bind: { host: node.host, port: PORT },
       label: "shop",
       ...CLEAR,
-      profile: "lan",
+      profile: PROFILES.lan,
       seeds: seeds.map((seed) => `${seed.host}:${PORT}`),
       ...change,
     },
@@ -305,7 +305,7 @@ describe("gossip host: options", () => {
         name: "x",
         bind: { host: a.node.host, port: PORT },
         label: "s",
-        profile: "lan",
+        profile: PROFILES.lan,
         seeds: [],
         ...CLEAR,
       } as const;

@@ -1,3 +1,4 @@
+import { PROFILES } from "../../gossip/index.ts";
 import type { Config } from "../../src/config/types.ts";
 import { makeApp } from "../../src/http/app.ts";
 import type { HttpDeps, MemberView } from "../../src/http/deps.ts";
@@ -31,7 +32,7 @@ export function testConfig(index = 0, overrides: Partial<Config["limits"]> = {})
   return {
     node: { ...owner, zone: "", dataDir: "unused" },
     client: { bind, advertise: bind },
-    gossip: { bind, advertise: bind, profile: "local", label: "", ...CLEAR },
+    gossip: { bind, advertise: bind, profile: PROFILES.local, label: "", ...CLEAR },
     peer: { bind, advertise: bind },
     cluster: { id: "c-1", name: "test", salt: new Uint8Array(16).fill(7), seeds: [], owners: OWNERS },
     replication: { syncIntervalMs: 2_000, historyMs: 86_400_000, logMaxBytes: 2 ** 30 },

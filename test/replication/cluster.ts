@@ -1,5 +1,6 @@
 import type { Op, Row } from "../../crdt/index.ts";
 import { counter, decodeElement, register, set } from "../../crdt/index.ts";
+import { PROFILES } from "../../gossip/index.ts";
 import type { Config } from "../../src/config/types.ts";
 import { fromUtf8, utf8 } from "../../src/kernel/bytes.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
@@ -22,7 +23,7 @@ export function configOf(
   return {
     node: { id: parseNodeId(name), region: parseRegion(name), zone: "a", dataDir: "/data" },
     client: { bind: at(7001), advertise: at(7001) },
-    gossip: { bind: at(7002), advertise: at(7002), profile: "local", label: "test", ...CLEAR },
+    gossip: { bind: at(7002), advertise: at(7002), profile: PROFILES.local, label: "test", ...CLEAR },
     peer: { bind: at(7003), advertise: at(7003) },
     cluster: {
       id: "test-cluster",

@@ -1,3 +1,4 @@
+import { PROFILES } from "../../gossip/index.ts";
 import { Tokens } from "../../src/http/tokens.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
 import type { Explained, FinalNode } from "./checkers/final.ts";
@@ -63,7 +64,7 @@ class Run {
       tuning: () => ({ layout: plan.layout, heartbeatMs: plan.pace.heartbeatMs }),
       config: (config) => ({
         ...config,
-        gossip: { ...config.gossip, profile: plan.pace.gossip },
+        gossip: { ...config.gossip, profile: PROFILES[plan.pace.gossip] },
         replication: { ...config.replication, syncIntervalMs: plan.pace.syncIntervalMs, historyMs: plan.historyMs },
         limits: { ...config.limits, queuedWrites: plan.queuedWrites, cacheBytes: plan.cacheBytes },
       }),

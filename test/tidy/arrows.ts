@@ -17,7 +17,8 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "src/storage": ["src/kernel", "type crdt/index.ts"],
   "src/world": ["src/kernel", "type src/storage/store.ts"],
   "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts"],
-  "src/config": ["src/kernel", "src/world/world.ts"],
+  // Which constants of a profile go together is gossip's to say.
+  "src/config": ["src/kernel", "gossip/index.ts", "src/world/world.ts"],
 
   "src/replication": [
     "src/kernel",

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { PROFILES, type ProfileName } from "../../../gossip/index.ts";
 import type { Config } from "../../../src/config/types.ts";
 import { SimCluster } from "../cluster.ts";
 
-const PROFILES = ["local", "lan", "geo"] as const;
+const NAMES = ["local", "lan", "geo"] as const;
 
-function withProfile(profile: Config["gossip"]["profile"]): (config: Config) => Config {
-  return (config) => ({ ...config, gossip: { ...config.gossip, profile } });
+function withProfile(name: ProfileName): (config: Config) => Config {
+  return (config) => ({ ...config, gossip: { ...config.gossip, profile: PROFILES[name] } });
 }
 
 /** GET /cluster/nodes: id → state. */
@@ -37,7 +38,7 @@ async function put(cluster: SimCluster, node: string, key: string): Promise<void
 }
 
 describe("two nodes that were cut off from each other for five minutes", () => {
-  for (const profile of PROFILES)
+  for (const profile of NAMES)
     it(`find each other unattended, and converge (profile ${profile})`, async () => {
       const nodes = ["eu", "us"].map((name) => ({ name, region: name }));
       const cluster = new SimCluster({ seed: 11, nodes, config: withProfile(profile) });
