@@ -10,6 +10,7 @@ export type {
   MemberEvent,
   MemberState,
   SwimConfig,
+  SwimCounts,
   SwimEvent,
   SwimSelf,
 } from "./swim/protocol.ts";

@@ -1,7 +1,7 @@
 import type { GossipHost, MemberEvent } from "../gossip/drivers/gossip-host.ts";
 import { estimatedRttMs } from "../gossip/index.ts";
 import type { Config } from "./config/types.ts";
-import type { MemberEvents, MemberView } from "./http/deps.ts";
+import type { MemberChange, MemberEvents, MemberView } from "./http/deps.ts";
 import type { ActorId, NodeId, Region } from "./kernel/ids.ts";
 import type { Address, Listener, World } from "./world/world.ts";
 import { formatAddress, parseAddress } from "./world/world.ts";
@@ -51,7 +51,7 @@ export class Members implements MemberEvents {
   readonly #gossip: () => GossipHost | null;
   readonly #world: World;
   readonly #regions: Regions;
-  readonly #listeners = new Set<(member: MemberView) => void>();
+  readonly #listeners = new Set<(member: MemberView, change: MemberChange) => void>();
 
   constructor(gossip: () => GossipHost | null, world: World, regions: Regions) {
     this.#gossip = gossip;
@@ -81,6 +81,8 @@ export class Members implements MemberEvents {
       meta: member.meta,
       rttMs: member.rttMs,
       estimatedRttMs: this.estimateRttMs(this.#gossip()?.self.name ?? "", member.name),
+      directLoss: member.directLoss,
+      accusers: member.accusers,
       sinceMs: this.#world.clock.wallMs() - ageMs,
     };
     this.#regions.learn(view);
@@ -102,10 +104,11 @@ export class Members implements MemberEvents {
     );
     if (!member) return;
     const view = this.#view(member);
-    for (const listener of this.#listeners) listener(view);
+    const change = { kind: event.kind, ...("by" in event && { by: event.by }) };
+    for (const listener of this.#listeners) listener(view, change);
   }
 
-  subscribe(listener: (member: MemberView) => void): () => void {
+  subscribe(listener: (member: MemberView, change: MemberChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

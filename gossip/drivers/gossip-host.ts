@@ -1,66 +1,34 @@
-import { assertNever, InputError, present } from "../../src/kernel/assert.ts";
-import { parseActorId, startOfActor } from "../../src/kernel/ids.ts";
-import type { Address, DatagramSocket, Listener, World } from "../../src/world/world.ts";
+import { assertNever, present } from "../../src/kernel/assert.ts";
+import type { Address, DatagramSocket, Listener } from "../../src/world/world.ts";
 import { formatAddress } from "../../src/world/world.ts";
 import {
   canonicalHost,
   decodePacket,
   type Effect,
-  Envelope,
+  type Envelope,
   encodePacket,
   incarnationOfStart,
-  ipToBytes,
-  isLoopback,
-  isWildcard,
   type KeyOperation,
-  Keyring,
   type Member,
-  type MemberEvent,
-  type Profile,
-  profileProblems,
   roomForMessages,
   Swim,
+  type SwimCounts,
   type SwimEvent,
 } from "../index.ts";
+import {
+  checkConfig,
+  envelopeOf,
+  type GossipOptions,
+  MEMBERS_MAX,
+  parseSeed,
+  startOf,
+  usableSeed,
+} from "./gossip-options.ts";
 import { GossipStreams } from "./gossip-streams.ts";
 import { LateTimers } from "./late-timers.ts";
 
-/** What gossip needs of a World. */
-export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "aead" | "log">;
-
-export interface GossipConfig {
-  /** This member's name in the pool: the node's id. */
-  readonly name: string;
-  /** Where to listen, UDP and TCP. Port 0 takes any that is free for both. */
-  readonly bind: Address;
-  /** What others are told; a literal IP. Needed where `bind` is a wildcard. */
-  readonly advertise?: Address;
-  /** The cluster's name: packets of others are dropped unread. Empty is allowed on loopback only. */
-  readonly label: string;
-  /** Packets and streams that become shorter by it are compressed. */
-  readonly compress: boolean;
-  /** AES keys of 16, 24 or 32 bytes; none: gossip is not encrypted. All members have them; the first one seals. */
-  readonly keys: readonly Uint8Array[];
-  /** False takes, or sends, unencrypted gossip in spite of keys: while a pool goes over to encryption. */
-  readonly verifyIncoming: boolean;
-  readonly verifyOutgoing: boolean;
-  /** One of `PROFILES`, or what was made of one. */
-  readonly profile: Profile;
-  /** "host:port" or "[ipv6]:port"; our own address may be among them. */
-  readonly seeds: readonly string[];
-  /** Where members were in an earlier life of this node; unusable ones are left out. */
-  readonly remembered?: readonly string[];
-}
-
-export interface GossipOptions {
-  readonly world: GossipWorld;
-  readonly config: GossipConfig;
-  /** Tags of this member, ≤ 512 bytes encoded. `actor` (if it is there) gives the start that incarnations begin at. */
-  readonly meta: ReadonlyMap<string, string>;
-  readonly onEvent: (event: MemberEvent) => void;
-}
-
 export type { KeyOperation, Member, MemberEvent } from "../index.ts";
+export type { GossipConfig, GossipOptions, GossipWorld } from "./gossip-options.ts";
 export type KeyReport = Pick<Extract<Effect, { kind: "key-report" }>, "members" | "answers">;
 
 export interface GossipHost {
@@ -81,13 +49,27 @@ export interface GossipHost {
   leave(): Promise<void>;
   /** Ends all at once, without a word to the others. */
   close(): Promise<void>;
-  /** What was dropped, by reason. */
-  rejects(): ReadonlyMap<string, number>;
+  figures(): GossipFigures;
 }
 
-/** Rows of the largest possible names and metadata in a full table still fit a push/pull message. */
-const MEMBERS_MAX = 8192;
-const SEEDS_MAX = 64;
+/** Counted since the start, but for what is so now. */
+export interface GossipFigures extends SwimCounts {
+  /** What was dropped, by reason. */
+  readonly rejects: ReadonlyMap<string, number>;
+  /** Now: how unwell this member is (0 to 8), and news about members that is still being sent. */
+  readonly awareness: number;
+  readonly queuedNews: number;
+  readonly packetsSent: number;
+  readonly packetsReceived: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  /** How often this process stood still, and for how long in all. */
+  readonly stalls: number;
+  readonly stalledMs: number;
+  /** What the kernel granted of the 4 MiB that were asked for; in a flood, more of it keeps more. */
+  readonly receiveBufferBytes: number;
+}
+
 /** A port that UDP got may be taken on TCP: how many are tried. */
 const PORT_TRIES = 10;
 /** Shorter stalls are everyday life, longer ones the operator should know of. */
@@ -106,56 +88,18 @@ export async function startGossip(options: GossipOptions): Promise<GossipHost> {
   return host;
 }
 
-function checkConfig(config: GossipConfig): void {
-  const { name, bind, advertise, label, keys, seeds } = config;
-  if (name === "" || name.length > 255)
-    throw new InputError("bad-gossip-name", "a gossip name has 1 to 255 characters");
-  // Pools merge by accident when an address is used again by another cluster.
-  if (label === "" && keys.length === 0 && !isLoopback(bind.host))
-    throw new InputError("gossip-label-required", `gossip on ${bind.host} needs a label (the cluster's name) or keys`);
-  const { host } = advertise ?? bind;
-  if (isWildcard(host) || ipToBytes(host) === undefined)
-    throw new InputError("gossip-advertise-required", `members are told IPs, not ${host}: set gossip.advertise to one`);
-  const [problem] = profileProblems(config.profile);
-  if (problem !== undefined) throw new InputError("bad-gossip-profile", problem);
-  if (seeds.length > SEEDS_MAX)
-    throw new InputError("too-many-seeds", `${seeds.length} gossip seeds; at most ${SEEDS_MAX} are of use`);
-}
-
-function envelopeOf({ world, config }: GossipOptions): Envelope {
-  const { label, compress, keys, verifyIncoming, verifyOutgoing } = config;
-  const keyring = keys.length > 0 ? new Keyring(world.aead, keys) : undefined;
-  return new Envelope({ label, compress, keyring, verifyIncoming, verifyOutgoing });
-}
-
-function usableSeed(text: string): Address[] {
-  try {
-    return [parseSeed(text)];
-  } catch (error) {
-    if (error instanceof InputError) return [];
-    throw error;
-  }
-}
-
-function parseSeed(text: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined || port < 1 || port > 65535)
-    throw new InputError("bad-seed", `gossip seed ${JSON.stringify(text)} must look like host:port or [ipv6]:port`);
-  return { host: canonicalHost(host), port };
-}
-
-/** When this life started, by its actor where the tags name one. Throws InputError for a malformed actor. */
-function startOf(meta: ReadonlyMap<string, string>, world: GossipWorld): number {
-  const actor = meta.get("actor");
-  return actor === undefined ? world.clock.wallMs() : startOfActor(parseActorId(actor));
-}
-
 class Host implements GossipHost {
   readonly #options: GossipOptions;
   readonly #envelope: Envelope;
   readonly #rejects = new Map<string, number>();
+  readonly #traffic = {
+    packetsSent: 0,
+    packetsReceived: 0,
+    sentBytes: 0,
+    receivedBytes: 0,
+    stalls: 0,
+    stalledMs: 0,
+  };
   readonly #timers: LateTimers;
   readonly #streams: GossipStreams;
   #machine: Swim | undefined;
@@ -176,6 +120,8 @@ class Host implements GossipHost {
     const { world } = options;
     this.#timers = new LateTimers(world, (byMs) => {
       world.log[byMs >= STALL_WARN_MS ? "warn" : "debug"]("gossip.stalled", { byMs });
+      this.#traffic.stalls += 1;
+      this.#traffic.stalledMs += byMs;
       this.#step({ kind: "stalled", byMs });
     });
     this.#streams = new GossipStreams({
@@ -237,8 +183,16 @@ class Host implements GossipHost {
     return this.#running().member(name);
   }
 
-  rejects(): ReadonlyMap<string, number> {
-    return this.#rejects;
+  figures(): GossipFigures {
+    const machine = this.#running();
+    return {
+      ...machine.counts,
+      ...this.#traffic,
+      rejects: this.#rejects,
+      awareness: machine.awareness,
+      queuedNews: machine.sizes().queued,
+      receiveBufferBytes: this.#socket?.receiveBufferBytes ?? 0,
+    };
   }
 
   updateMeta(meta: ReadonlyMap<string, string>): void {
@@ -286,6 +240,8 @@ class Host implements GossipHost {
   #onPacket(bytes: Uint8Array, from: Address): void {
     if (this.#closed || !this.#machine) return;
     this.#timers.arrived();
+    this.#traffic.packetsReceived += 1;
+    this.#traffic.receivedBytes += bytes.length;
     const { messages, rejects, sealed = false } = decodePacket(bytes, this.#envelope);
     for (const reason of rejects) this.#count(reason);
     if (messages.length > 0)
@@ -312,7 +268,7 @@ class Host implements GossipHost {
     const { log } = this.#options.world;
     switch (effect.kind) {
       case "send":
-        this.#socket?.send(effect.to, encodePacket(effect.messages, this.#envelope, effect.crc));
+        this.#send(effect);
         break;
       case "open-stream":
         this.#streams.open(effect);
@@ -348,6 +304,13 @@ class Host implements GossipHost {
       default:
         assertNever(effect);
     }
+  }
+
+  #send({ to, messages, crc }: Extract<Effect, { kind: "send" }>): void {
+    const bytes = encodePacket(messages, this.#envelope, crc);
+    this.#traffic.packetsSent += 1;
+    this.#traffic.sentBytes += bytes.length;
+    this.#socket?.send(to, bytes);
   }
 
   #endLeave(): void {

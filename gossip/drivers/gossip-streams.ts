@@ -9,7 +9,7 @@ import {
   type SwimEvent,
 } from "../index.ts";
 import type { Effect } from "../swim/protocol.ts";
-import type { GossipWorld } from "./gossip-host.ts";
+import type { GossipWorld } from "./gossip-options.ts";
 import type { LateTimers } from "./late-timers.ts";
 
 /** A full table of the largest rows takes 7 MiB, serf's words about each of them 4 more. */

@@ -10,7 +10,7 @@ import { BroadcastQueue } from "./broadcasts.ts";
 import { Vivaldi } from "./coordinate.ts";
 import { type MemberRecord, MemberTable } from "./member-table.ts";
 import { type Profile, retransmitLimit } from "./profile.ts";
-import type { Effect, MemberEvent, StreamId, SwimConfig, SwimSelf, TimerToken } from "./protocol.ts";
+import type { Effect, MemberEvent, StreamId, SwimConfig, SwimCounts, SwimSelf, TimerToken } from "./protocol.ts";
 
 /** memberlist's protocol 1–5, of which we speak 2 (as serf does), and serf's delegate protocol 2–5. */
 const VSN = Uint8Array.of(1, 5, 2, 2, 5, 4);
@@ -51,6 +51,14 @@ export class SwimContext {
   leaving = false;
   /** Our name belongs to another process that lives: what we say about it would be taken for its word. */
   isSecond = false;
+  readonly counts: SwimCounts = {
+    probes: 0,
+    probeTimeouts: 0,
+    probeFailures: 0,
+    suspicions: 0,
+    deaths: 0,
+    refutations: 0,
+  };
   #effects: Effect[] = [];
   readonly #timers = new Map<TimerToken, Purpose>();
   #lastToken = 0;

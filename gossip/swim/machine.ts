@@ -8,7 +8,7 @@ import { encodeTags } from "../wire/tags.ts";
 import { type Purpose, readsCrc, SwimContext } from "./context.ts";
 import { type MemberRecord, memberOf } from "./member-table.ts";
 import { Prober } from "./prober.ts";
-import type { Effect, Member, StreamId, SwimConfig, SwimEvent, SwimSelf } from "./protocol.ts";
+import type { Effect, Member, StreamId, SwimConfig, SwimCounts, SwimEvent, SwimSelf } from "./protocol.ts";
 import { Rumours } from "./rumours.ts";
 import { SerfLayer } from "./serf.ts";
 import { Sync } from "./sync.ts";
@@ -95,6 +95,10 @@ export class Swim {
   /** How unwell we are, 0 to 8 (Lifeguard's local health multiplier). */
   get awareness(): number {
     return this.#context.awareness.score;
+  }
+
+  get counts(): Readonly<SwimCounts> {
+    return this.#context.counts;
   }
 
   /** Everyone we know, ourselves first, the dead and the left until they are reclaimed. */

@@ -20,7 +20,10 @@ export interface MemberRecord {
   rttMs: number | null;
   /** Where it said that it is. */
   coordinate: Coordinate | null;
+  directLoss: number | null;
   suspicion: Suspicion | undefined;
+  /** Who suspected it when it was taken for dead. */
+  accusers: readonly string[];
   /** When what we know about it was last sent outside the queue, and a conflict about its name last reported. */
   correctedMs: number;
   conflictMs: number;
@@ -103,7 +106,9 @@ export class MemberTable {
       vsn: member.vsn,
       rttMs: null,
       coordinate: null,
+      directLoss: null,
       suspicion: undefined,
+      accusers: [],
       correctedMs: Number.NEGATIVE_INFINITY,
       conflictMs: Number.NEGATIVE_INFINITY,
       statusLTime: 0,
@@ -122,6 +127,7 @@ export class MemberTable {
     if (this.#byAddress.get(old) === record) this.#byAddress.delete(old);
     record.address = address;
     record.rttMs = null;
+    record.directLoss = null;
     this.#byAddress.set(endpointKey(address), record);
   }
 
@@ -256,8 +262,9 @@ export function isLive(record: MemberRecord): boolean {
 }
 
 export function memberOf(record: MemberRecord): Member {
-  const { name, address, meta, state, incarnation, stateChangedMs, rttMs, coordinate } = record;
-  return { name, address, meta, state, incarnation, stateChangedMs, rttMs, coordinate };
+  const { name, address, meta, state, incarnation, stateChangedMs, rttMs, coordinate, directLoss } = record;
+  const accusers = record.suspicion ? [...record.suspicion.accusers] : record.state === "dead" ? record.accusers : [];
+  return { name, address, meta, state, incarnation, stateChangedMs, rttMs, coordinate, directLoss, accusers };
 }
 
 /** Small pools are shuffled whole, so that nobody is missed by chance; in large ones places are drawn until enough fit,

@@ -13,8 +13,9 @@ const RELAYS_MAX = 256;
 /** A relay says "no answer" after this part of its own probe timeout, so that its nack is there before the asker's
  *  deadline, which is one timeout away or more (Lifeguard, §IV-A). */
 const NACK_PART = 0.8;
-/** Weight of the newest round trip (as TCP's). */
+/** Weight of the newest round trip (as TCP's), and of the newest probe in the share that went unanswered. */
 const RTT_WEIGHT = 1 / 8;
+const LOSS_WEIGHT = 1 / 8;
 
 /** One protocol period's question to one member. */
 interface Probe {
@@ -27,6 +28,8 @@ interface Probe {
   readonly timeoutMs: number;
   readonly periodMs: number;
   answered: boolean;
+  /** By the member itself, on the packet that it was sent. */
+  direct: boolean;
   relays: ReadonlySet<string>;
   /** Relays that will say so when they got no answer either, and those that said it. */
   nacksExpected: number;
@@ -95,6 +98,7 @@ export class Prober {
     if (probe?.seq === ack.seq) {
       const direct = sameEndpoint(from, probe.address);
       if (direct && !probe.answered) this.#measure(probe, ack);
+      probe.direct ||= direct;
       if (direct || probe.relays.has(endpointKey(from))) probe.answered = true;
       return;
     }
@@ -193,6 +197,7 @@ export class Prober {
     const record = this.#context.table.nextToProbe();
     if (!record) return;
     const { nowMs, self, profile, awareness } = this.#context;
+    this.#context.counts.probes += 1;
     const seq = this.#context.nextSeq();
     const timeoutMs = awareness.stretched(probeTimeoutMs(profile, record.rttMs));
     const { name, address, incarnation } = record;
@@ -205,6 +210,7 @@ export class Prober {
       timeoutMs,
       periodMs: awareness.stretched(profile.probeIntervalMs),
       answered: false,
+      direct: false,
       relays: new Set(),
       nacksExpected: 0,
       nacks: new Set(),
@@ -221,6 +227,7 @@ export class Prober {
     const { self, nowMs } = this.#context;
     const source = { sourceAddr: self.address.host, sourcePort: self.address.port, sourceNode: self.name };
     const { seq, name: node, address: target } = probe;
+    this.#context.counts.probeTimeouts += 1;
     const relays = this.#pickRelays(node);
     probe.relays = new Set(relays.map((relay) => endpointKey(relay.address)));
     probe.nacksExpected = relays.filter(sendsNacks).length;
@@ -268,9 +275,19 @@ export class Prober {
 
   /** Relays that are silent as well, or no relay at all to ask: perhaps it is us. */
   #ended(probe: Probe): void {
+    this.#noteLoss(probe);
     const { name: node, incarnation, nacksExpected, nacks } = probe;
     this.#context.awareness.change(probe.answered ? -1 : nacksExpected > 0 ? nacksExpected - nacks.size : 1);
     if (probe.answered) return;
+    this.#context.counts.probeFailures += 1;
     this.#rumours.suspect({ type: "suspect", node, incarnation, from: this.#context.self.name });
+  }
+
+  /** For routing and for people; SWIM itself only asks whether a member answers anybody. */
+  #noteLoss({ name, direct }: Probe): void {
+    const record = this.#context.table.get(name);
+    if (!record) return;
+    const before = record.directLoss ?? 0;
+    record.directLoss = before + LOSS_WEIGHT * ((direct ? 0 : 1) - before);
   }
 }

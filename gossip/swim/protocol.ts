@@ -21,6 +21,23 @@ export interface Member {
   readonly rttMs: number | null;
   /** Where it said that it is (`estimatedRttMs`); null before its first answer. */
   readonly coordinate: Coordinate | null;
+  /** Of our own latest probes, the share that it did not answer directly; null before the first. */
+  readonly directLoss: number | null;
+  /** Who suspects it, or held it for dead, as far as we heard; empty while it is alive. */
+  readonly accusers: readonly string[];
+}
+
+/** What happened since the start. */
+export interface SwimCounts {
+  /** Members asked; those that did not answer in time, so that others were asked; and those that nobody reached. */
+  probes: number;
+  probeTimeouts: number;
+  probeFailures: number;
+  /** Of others, by whomever. */
+  suspicions: number;
+  deaths: number;
+  /** Of accusations against us. */
+  refutations: number;
 }
 
 export interface SwimConfig {

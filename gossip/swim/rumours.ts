@@ -57,6 +57,8 @@ export class Rumours {
     const left = rumour.from === rumour.node || record.leaveIntended;
     // A leave that comes after the failure it looked like is still believed: all members shall end with the same word.
     if (record.state === "dead" && !left) return;
+    record.accusers = [...new Set([...(record.suspicion?.accusers ?? []), rumour.from])];
+    if (!left) this.#context.counts.deaths += 1;
     this.#endSuspicion(record);
     record.incarnation = rumour.incarnation;
     this.#context.table.setState(record, left ? "left" : "dead", this.#context.nowMs);
@@ -159,7 +161,9 @@ export class Rumours {
     const token = this.#context.setTimer({ kind: "suspicion", name: record.name }, leftMs(suspicion, nowMs));
     record.suspicion = { ...suspicion, token };
     this.#context.broadcast(rumour.node, rumour);
-    if (wasAlive) this.#tellHostWho("member-suspect", record, rumour.from);
+    if (!wasAlive) return;
+    this.#context.counts.suspicions += 1;
+    this.#tellHostWho("member-suspect", record, rumour.from);
   }
 
   #endSuspicion(record: MemberRecord): void {
@@ -191,6 +195,7 @@ export class Rumours {
   #refute(accusedIncarnation: number): void {
     const { self, awareness } = this.#context;
     awareness.change(1);
+    this.#context.counts.refutations += 1;
     self.incarnation = raised(Math.max(self.incarnation, accusedIncarnation));
     this.#context.broadcast(self.name, this.#context.aliveAboutSelf());
     this.#tellHost("refuted", self);

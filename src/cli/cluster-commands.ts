@@ -2,12 +2,12 @@ import { Command } from "commander";
 import { type Context, contextOf, withExamples } from "./context.ts";
 import { CliError, EXIT } from "./exit.ts";
 import { formatBytes, formatCount, formatSpan, shortId } from "./format.ts";
-import { type NodeView, nodeViews } from "./nodes.ts";
-import type { Output } from "./output.ts";
+import type { NodeView } from "./nodes.ts";
+import { type Output, stateText } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 export function clusterCommands(): Command[] {
-  return [statusCommand(), membersCommand(), rttCommand(), healthCommand(), syncCommand(), repairCommand()];
+  return [statusCommand(), healthCommand(), syncCommand(), repairCommand()];
 }
 
 interface Check {
@@ -60,44 +60,6 @@ function statusCommand(): Command {
   return withExamples(command, ["as us sees it", "status --node http://127.0.0.1:7011"]);
 }
 
-function membersCommand(): Command {
-  const command = new Command("members")
-    .description("members and owners: state, addresses, what is still to be sent")
-    .action(async (_options, self: Command) => {
-      const { out, client } = contextOf(self);
-      const nodes = await nodeViews(client);
-      out.result({ nodes }, () => memberTable(out, nodes));
-    });
-  return withExamples(command, ["who is here", "members"]);
-}
-
-interface RttAnswer {
-  readonly from: string;
-  readonly to: string;
-  readonly estimatedMs: number | null;
-  readonly measuredMs: number | null;
-}
-
-function rttCommand(): Command {
-  const command = new Command("rtt")
-    .description("the round trip between two members, estimated from network coordinates")
-    .argument("<to>", "a member")
-    .argument("[from]", "another; the node that is asked when left out")
-    .action(async (to: string, from: string | undefined, _options, self: Command) => {
-      const { out, client } = contextOf(self);
-      const query = new URLSearchParams(from === undefined ? { to } : { to, from });
-      const answer = await client.get<RttAnswer>(`/cluster/rtt?${query}`);
-      const text = (ms: number | null): string => (ms === null ? "unknown" : `${ms.toFixed(1)} ms`);
-      out.result(answer, () =>
-        out.table(
-          ["from", "to", "estimated", "measured"],
-          [[answer.from, answer.to, text(answer.estimatedMs), text(answer.measuredMs)]],
-        ),
-      );
-    });
-  return withExamples(command, ["between two others", "rtt us ap"]);
-}
-
 function memberTable(out: Output, nodes: readonly NodeView[]): void {
   out.table(
     ["node", "region", "state", "client", "gossip", "peer", "link", "to send", "to come", "rtt"],
@@ -114,12 +76,6 @@ function memberTable(out: Output, nodes: readonly NodeView[]): void {
       node.rttMs === null ? "" : `${node.rttMs.toFixed(1)} ms`,
     ]),
   );
-}
-
-function stateText(out: Output, state: string): string {
-  if (["alive", "healthy", "up"].includes(state)) return out.color.green(state);
-  if (["dead", "unavailable", "refused"].includes(state)) return out.color.red(state);
-  return out.color.yellow(state);
 }
 
 function healthCommand(): Command {

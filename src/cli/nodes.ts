@@ -10,8 +10,15 @@ export interface NodeView {
   readonly self?: boolean;
   readonly owner: boolean;
   readonly addresses: { readonly client: string | null; readonly gossip: string | null; readonly peer: string | null };
+  readonly incarnation: number | null;
   readonly since: string | null;
   readonly rttMs: number | null;
+  readonly estimatedRttMs: number | null;
+  /** How overdue the heartbeat of its link is; and why others are asked before it. Absent where there is no link. */
+  readonly phi: number | null;
+  readonly gray?: readonly ("silent" | "slow" | "lossy")[];
+  /** Who suspects it, or held it for dead. */
+  readonly accusers: readonly string[];
   readonly version: string | null;
   /** Entries that the node asked has still to send there, and lacks from there. Absent for itself. */
   readonly lag?: { readonly link: string; readonly to: number; readonly from: number };

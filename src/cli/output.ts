@@ -117,3 +117,10 @@ export function preview(text: string, width = 60): string {
   const line = plain(text);
   return line.length > width ? `${line.slice(0, width - 1)}…` : line;
 }
+
+/** Green, red or yellow, by what a state means. */
+export function stateText(out: Output, state: string): string {
+  if (["alive", "healthy", "up", "reachable"].includes(state)) return out.color.green(state);
+  if (["dead", "unavailable", "refused", "unreachable"].includes(state)) return out.color.red(state);
+  return out.color.yellow(state);
+}

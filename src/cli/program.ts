@@ -10,6 +10,7 @@ import { exportCommand } from "./export-command.ts";
 import { importCommand } from "./import-command.ts";
 import { keysCommand } from "./keys-command.ts";
 import { kvCommand } from "./kv-command.ts";
+import { memberCommands } from "./member-commands.ts";
 import type { RunNode } from "./node-command.ts";
 import { nodeCommand } from "./node-command.ts";
 import { tourCommand } from "./tour-command.ts";
@@ -44,7 +45,7 @@ export function makeProgram(parts: ProgramParts): Command {
   program.addCommand(nodeCommand(parts.runNode));
   program.addCommand(configCommand());
   program.addCommand(keysCommand());
-  for (const command of clusterCommands()) program.addCommand(command);
+  for (const command of [...clusterCommands(), ...memberCommands()]) program.addCommand(command);
   const clients = [kvCommand, importCommand, exportCommand, conflictsCommand, explainCommand, tourCommand];
   for (const make of clients) program.addCommand(make());
   for (const command of program.commands) inherit(command, program);

@@ -1,5 +1,6 @@
 import type { Config } from "../config/types.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
+import type { GossipFigures } from "../observability/metrics.ts";
 import type { ReplicaApi } from "../replication/api.ts";
 import type { ShapedNetwork } from "../world/shaping.ts";
 import type { World } from "../world/world.ts";
@@ -16,8 +17,8 @@ export interface HttpDeps {
   estimateRttMs(from: string, to: string): number | null;
   /** Changes the gossip keys of all members, or asks for them. */
   gossipKeys(operation: "list" | "install" | "use" | "remove", key: Uint8Array): Promise<GossipKeyReport>;
-  /** Gossip packets that were refused, by reason. */
-  gossipRejects(): ReadonlyMap<string, number>;
+  /** Null before gossip has started. */
+  gossipFigures(): GossipFigures | null;
   readonly events: MemberEvents;
   /** Only in dev mode: what this node's drivers let through. */
   readonly network?: Pick<ShapedNetwork, "apply" | "rules">;
@@ -51,9 +52,19 @@ export interface MemberView {
   readonly estimatedRttMs: number | null;
   /** Wall ms of the last change of its state. */
   readonly sinceMs: number;
+  /** Of our own latest probes, the share that it did not answer directly. */
+  readonly directLoss: number | null;
+  /** Who suspects it, or held it for dead, as far as gossip told. */
+  readonly accusers: readonly string[];
+}
+
+/** What happened to it, and who said so. */
+export interface MemberChange {
+  readonly kind: string;
+  readonly by?: string;
 }
 
 export interface MemberEvents {
   /** Calls on every change of a member until the returned function is called. */
-  subscribe(listener: (member: MemberView) => void): () => void;
+  subscribe(listener: (member: MemberView, change: MemberChange) => void): () => void;
 }

@@ -31,6 +31,7 @@ import {
   repairStatus,
   startRepair,
 } from "./routes/operations.ts";
+import { reach } from "./routes/reach.ts";
 import { batchSchema, gossipKeySchema, networkSchema, opsSchema, resolveSchema } from "./schemas.ts";
 import { MAX_TOKEN_CHARS } from "./tokens.ts";
 
@@ -227,6 +228,7 @@ function clusterRoutes(api: Api): Route[] {
     },
     { ...get("/cluster/sync", "Runs anti-entropy with all peers now", (call) => runSync(api, call)), method: "post" },
     get("/cluster/sync/status", "Digest, records, and what is known per peer", (call) => syncStatus(api, call)),
+    get("/cluster/reach", "Which regions can reach which, from who suspects whom", (call) => reach(api, call)),
     {
       ...get("/cluster/rtt", "The round trip between two members, estimated from coordinates", (call) =>
         roundTrip(api, call),

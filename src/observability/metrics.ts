@@ -1,12 +1,32 @@
 import { Gauge, Registry } from "prom-client";
-import type { ReplicaApi, ReplicaStatus } from "../replication/api.ts";
+import type { GrayReason, ReplicaApi, ReplicaStatus } from "../replication/api.ts";
 import { RequestFigures } from "./request-figures.ts";
+
+/** What gossip counts (gossip-host.ts); all since the start but for what is so now. */
+export interface GossipFigures {
+  readonly rejects: ReadonlyMap<string, number>;
+  readonly awareness: number;
+  readonly queuedNews: number;
+  readonly probes: number;
+  readonly probeTimeouts: number;
+  readonly probeFailures: number;
+  readonly suspicions: number;
+  readonly deaths: number;
+  readonly refutations: number;
+  readonly packetsSent: number;
+  readonly packetsReceived: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly stalls: number;
+  readonly stalledMs: number;
+  readonly receiveBufferBytes: number;
+}
 
 /** Where figures come from when they are asked for. */
 export interface MetricSources {
   readonly replica: Pick<ReplicaApi, "status" | "countConflicts" | "node" | "region">;
   members(): readonly { readonly state: string }[];
-  gossipRejects(): ReadonlyMap<string, number>;
+  gossipFigures(): GossipFigures | null;
   readonly loopDelayMs?: () => { readonly p50: number; readonly p99: number; readonly max: number };
   readonly version: string;
 }
@@ -18,8 +38,6 @@ export interface Metrics {
   scrape(): Promise<{ contentType: string; text: string }>;
 }
 
-/** Label values from outside: as many as there can be without a client's help, and one for all others. */
-const MAX_REASONS = 32;
 const METHODS = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]);
 
 /** A registry of its own, so that several nodes in one process don't mix. Nothing runs by itself: gauges are read when
@@ -48,22 +66,23 @@ function makeGauges(registry: Registry, sources: MetricSources): () => Promise<v
   const updateReplica = replicaGauges(gauge);
   const conflicts = gauge("conflicts_open", "Records with concurrent values that nobody settled.");
   const members = gauge("members", "Members as gossip sees them.", ["state"]);
-  const rejects = gauge("gossip_rejected_packets", "Gossip packets refused since the start.", ["reason"]);
+  const updateGossip = gossipGauges(gauge);
   const loop = gauge("event_loop_delay_ms", "How late the event loop was lately.", ["quantile"]);
   return async () => {
     updateReplica(sources.replica.status());
     conflicts.set(await sources.replica.countConflicts());
     for (const state of ["alive", "suspect", "dead", "left"])
       members.set({ state }, sources.members().filter((member) => member.state === state).length);
-    rejects.reset();
-    for (const [i, [reason, count]] of [...sources.gossipRejects()].entries())
-      rejects.inc({ reason: i < MAX_REASONS ? reason : "other" }, count);
+    const figures = sources.gossipFigures();
+    if (figures) updateGossip(figures);
     const delay = sources.loopDelayMs?.();
     for (const [quantile, ms] of Object.entries(delay ?? {})) loop.set({ quantile }, ms);
   };
 }
 
 type MakeGauge = (name: string, help: string, labelNames?: string[]) => Gauge;
+
+const GRAY_REASONS: readonly GrayReason[] = ["silent", "slow", "lossy"];
 
 /** Labels are nodes of the configuration: as many as there are owners. */
 function replicaGauges(gauge: MakeGauge): (status: ReplicaStatus) => void {
@@ -82,6 +101,8 @@ function replicaGauges(gauge: MakeGauge): (status: ReplicaStatus) => void {
   const behind = gauge("peer_behind_entries", "Entries that this peer showed and we lack.", ["peer"]);
   const differences = gauge("peer_differences", "Partitions that differed at the last comparison.", ["peer"]);
   const sent = gauge("peer_sent_bytes", "Bytes sent to this peer since the start.", ["peer"]);
+  const phi = gauge("peer_phi", "How overdue this peer's heartbeat is (phi accrual).", ["peer"]);
+  const gray = gauge("peer_gray", "1 when others are asked before this peer.", ["peer", "reason"]);
   const received = gauge("peer_received_bytes", "Bytes received from this peer since the start.", ["peer"]);
   return (status) => {
     records.set(status.records);
@@ -102,7 +123,43 @@ function replicaGauges(gauge: MakeGauge): (status: ReplicaStatus) => void {
       behind.set(label, peer.behindEntries);
       differences.set(label, peer.differences + peer.sumDifferences);
       sent.set(label, peer.sentBytes);
+      if (peer.phi !== null) phi.set(label, peer.phi);
+      for (const reason of GRAY_REASONS) gray.set({ ...label, reason }, peer.gray.includes(reason) ? 1 : 0);
       received.set(label, peer.receivedBytes);
     }
+  };
+}
+
+/** Label values from outside: as many as there can be without a client's help, and one for all others. */
+const MAX_REASONS = 32;
+
+const HELP: Readonly<Record<Exclude<keyof GossipFigures, "rejects">, readonly [name: string, help: string]>> = {
+  awareness: ["awareness", "How unwell this node holds itself, 0 to 8 (Lifeguard's local health)."],
+  queuedNews: ["queued_news", "News about members that is still being sent."],
+  probes: ["probes", "Members asked whether they live, since the start."],
+  probeTimeouts: ["probe_timeouts", "Probes not answered in time, so that others were asked, since the start."],
+  probeFailures: ["probe_failures", "Probes that nobody answered, since the start."],
+  suspicions: ["suspicions", "Suspicions of others, by whomever, since the start."],
+  deaths: ["deaths", "Members taken for dead, since the start."],
+  refutations: ["refutations", "Accusations against this node that it refuted, since the start."],
+  packetsSent: ["sent_packets", "Gossip packets sent since the start."],
+  packetsReceived: ["received_packets", "Gossip packets received since the start, refused ones too."],
+  sentBytes: ["sent_bytes", "Bytes of gossip packets sent since the start."],
+  receivedBytes: ["received_bytes", "Bytes of gossip packets received since the start."],
+  stalls: ["stalls", "How often this process stood still, as gossip's timers noticed, since the start."],
+  stalledMs: ["stalled_ms", "For how long in all, since the start."],
+  receiveBufferBytes: ["receive_buffer_bytes", "What the kernel granted of the 4 MiB that were asked for."],
+};
+
+/** Returns what brings them up to date. */
+function gossipGauges(gauge: MakeGauge): (figures: GossipFigures) => void {
+  const names = Object.keys(HELP) as (keyof typeof HELP)[];
+  const gauges = names.map((key) => ({ key, gauge: gauge(`gossip_${HELP[key][0]}`, HELP[key][1]) }));
+  const rejects = gauge("gossip_rejected_packets", "Gossip packets refused since the start.", ["reason"]);
+  return (figures) => {
+    for (const { key, gauge: one } of gauges) one.set(figures[key]);
+    rejects.reset();
+    for (const [i, [reason, count]] of [...figures.rejects].entries())
+      rejects.inc({ reason: i < MAX_REASONS ? reason : "other" }, count);
   };
 }

@@ -1,8 +1,10 @@
 import type { Cell, Digest, Dot, Layout, Op, Row, Stamp, VersionVector } from "../../crdt/index.ts";
 import type { ActorId, NodeId, Region } from "../kernel/ids.ts";
 import type { ConflictRange, JournalRecord, KeyRange, RowKey } from "../storage/store.ts";
+import type { GrayReason } from "./peer/pulse.ts";
 
 export { StoreFailedError } from "../storage/store.ts";
+export type { GrayReason } from "./peer/pulse.ts";
 
 /** What a replica offers to the HTTP API and to whoever else stands before it. Every method that takes user input
  *  rejects with InputError (slug + what to do) and has then changed nothing; with `Unavailable` when it can't now; with
@@ -173,6 +175,9 @@ export interface PeerSync {
   readonly sentBytes: number;
   readonly receivedBytes: number;
   readonly rttMs: number | null;
+  /** How overdue its heartbeat is (φ accrual), null before the first; and why it is not asked first. */
+  readonly phi: number | null;
+  readonly gray: readonly GrayReason[];
 }
 
 export interface RepairProgress {

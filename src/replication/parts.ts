@@ -23,6 +23,8 @@ export interface ReplicaOptions {
   readonly store: Store;
   /** The newest gossiped peer address of a node. */
   readonly gossipedAddress: (node: NodeId) => Address | null;
+  /** Of gossip's probes, the share that a node did not answer directly; null when unknown. */
+  readonly gossipedLoss: (node: NodeId) => number | null;
   readonly attribute: (stream: Stream, region: string) => void;
   /** Storage failed or a state was impossible: the process must stop (I13). */
   readonly onFailure: (reason: string) => void;
@@ -112,11 +114,12 @@ export function makeParts(
     repair,
     catchUp,
     addressOf: (node) => options.gossipedAddress(node) ?? owners.find(({ id }) => id === node)?.peer ?? null,
+    directLossOf: options.gossipedLoss,
     attribute: options.attribute,
     onLink: events.onLink,
     onClock: (node, exchange) => stamping.heard(node, exchange),
     startRepair: events.startRepair,
   });
-  const reading = new Reading({ ...context, world, store, pipeline, repair, peers: () => peers.outgoing });
+  const reading = new Reading({ ...context, world, store, pipeline, repair, peers: () => peers.nearestFirst() });
   return { pipeline, room, waiting, repair, catchUp, retention, reading, peers, stamping };
 }

@@ -35,6 +35,8 @@ export interface PeersOptions {
   readonly repair: Repair;
   readonly catchUp: CatchUp;
   readonly addressOf: (node: NodeId) => Address | null;
+  /** Of gossip's probes, the share that a node did not answer directly; null when unknown. */
+  readonly directLossOf: (node: NodeId) => number | null;
   readonly attribute: (stream: Stream, region: string) => void;
   readonly onLink: (node: NodeId, state: PeerSync["link"], reason: string | undefined) => void;
   readonly onClock: (node: NodeId, exchange: ClockExchange) => void;
@@ -67,6 +69,16 @@ export class Peers implements PeerHost {
     const others = options.config.cluster.owners.filter(({ id }) => id !== this.node);
     this.outgoing = others.map(({ id, region }) => new OutgoingPeer(this, id, region));
     this.incoming = new IncomingPeers(this, this.#answers(), options.attribute);
+  }
+
+  /** Whom to ask first: gray ones last, and the nearest first among equals. */
+  nearestFirst(): OutgoingPeer[] {
+    const order = this.outgoing.map((peer) => ({
+      peer,
+      isGray: peer.grayReasons().length > 0,
+      rttMs: peer.rttMs ?? Number.MAX_VALUE,
+    }));
+    return order.sort((a, b) => Number(a.isGray) - Number(b.isGray) || a.rttMs - b.rttMs).map(({ peer }) => peer);
   }
 
   start(): void {
@@ -126,6 +138,10 @@ export class Peers implements PeerHost {
 
   addressOf(node: NodeId): Address | null {
     return this.#o.addressOf(node);
+  }
+
+  directLossOf(node: NodeId): number | null {
+    return this.#o.directLossOf(node);
   }
 
   linkChanged(node: NodeId, state: PeerSync["link"], reason: string | undefined): void {

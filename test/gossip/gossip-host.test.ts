@@ -62,7 +62,7 @@ async function trio(kernel: SimKernel): Promise<[Started, Started, Started]> {
 }
 
 function rejectsOf({ host }: Started): Record<string, number> {
-  return Object.fromEntries(host.rejects());
+  return Object.fromEntries(host.figures().rejects);
 }
 
 /** Runs a test body in a simulation of its own. */

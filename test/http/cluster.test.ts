@@ -148,8 +148,11 @@ describe("events", () => {
     const [eu, us] = [makeNode(0), makeNode(1)];
     const stream = await open(eu);
     expect(await stream.next()).toMatch(/^event: nodes\ndata: \{"nodes":\[/);
-    for (const listener of eu.memberListeners) listener({ ...memberOf(...ownerOf(1), eu.nowMs), state: "suspect" });
-    expect(await stream.next()).toMatch(/^event: member\ndata: \{"id":"us-1","region":"us","state":"suspect"/);
+    const suspected = { ...memberOf(...ownerOf(1), eu.nowMs), state: "suspect" as const };
+    for (const listener of eu.memberListeners) listener(suspected, { kind: "member-suspect", by: "eu-1" });
+    expect(await stream.next()).toMatch(
+      /^event: member\ndata: \{"id":"us-1","region":"us","change":"suspect","by":"eu-1","state":"suspect"/,
+    );
     for (const node of [eu, us]) await node.call("PUT", "/v1/kv/b/k", { body: node.replica.node });
     eu.replica.receiveFrom(us.replica);
     expect(await stream.next()).toBe('event: conflict\ndata: {"bucket":"b","key":"k","open":true}\n\n');
@@ -173,7 +176,8 @@ describe("events", () => {
     const stream = await open(node);
     await stream.next();
     for (let i = 0; i < 300; i++)
-      for (const listener of node.memberListeners) listener({ ...memberOf(...ownerOf(1), node.nowMs), incarnation: i });
+      for (const listener of node.memberListeners)
+        listener({ ...memberOf(...ownerOf(1), node.nowMs), incarnation: i }, { kind: "refuted" });
     const text = await stream.next();
     expect(text).toMatch(/^event: dropped\ndata: \{"events":44\}\n\n/);
     expect(text.match(/event: member/g)?.length).toBe(256);
@@ -219,6 +223,31 @@ describe("metrics", () => {
     expect(text).toContain('route="/v1/kv/{bucket}/{key}",method="other",status="405"} 1');
     expect(text).toContain('route="/cluster/nodes/{id}",method="GET"');
     expect(text).not.toContain("scan");
+  });
+
+  test("of gossip tell every figure and every reason of a reject, of peers phi and why they are gray", async () => {
+    const text = await (await makeNode().call("GET", "/metrics")).text();
+    for (const line of [
+      "gossip_awareness 2",
+      "gossip_queued_news 1",
+      "gossip_probes 10",
+      "gossip_probe_timeouts 4",
+      "gossip_probe_failures 3",
+      "gossip_suspicions 5",
+      "gossip_deaths 1",
+      "gossip_refutations 6",
+      "gossip_sent_packets 20",
+      "gossip_received_packets 21",
+      "gossip_sent_bytes 2000",
+      "gossip_received_bytes 2100",
+      "gossip_stalls 7",
+      "gossip_stalled_ms 8000",
+      "gossip_receive_buffer_bytes 212992",
+      'gossip_rejected_packets{reason="bad-label"} 3',
+      'peer_phi{peer="us-1"} 0.3',
+      'peer_gray{peer="us-1",reason="slow"} 0',
+    ])
+      expect(text.split("\n")).toContain(`starling_${line}`);
   });
 
   test("times are cumulative counts below each bound", () => {
@@ -269,6 +298,7 @@ const ROUTES = [
   "get /cluster/nodes",
   "get /cluster/nodes/{id}",
   "get /cluster/peers",
+  "get /cluster/reach",
   "get /cluster/repair",
   "get /cluster/rtt",
   "get /cluster/status",

@@ -1,7 +1,7 @@
 import { PROFILES } from "../../gossip/index.ts";
 import type { Config } from "../../src/config/types.ts";
 import { makeApp } from "../../src/http/app.ts";
-import type { HttpDeps, MemberView } from "../../src/http/deps.ts";
+import type { HttpDeps, MemberChange, MemberView } from "../../src/http/deps.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import { CLEAR } from "../gossip/envelopes.ts";
 import { MemoryReplica } from "./memory-replica.ts";
@@ -19,7 +19,7 @@ export interface Node extends TestWorld {
   /** `http://localhost` stands before the path. */
   call(method: string, path: string, init?: RequestInit): Promise<Response>;
   json(method: string, path: string, data?: unknown, init?: RequestInit): Promise<Json>;
-  readonly memberListeners: Set<(member: MemberView) => void>;
+  readonly memberListeners: Set<(member: MemberView, change: MemberChange) => void>;
 }
 
 // Answers as JSON: tests name the members they expect.
@@ -65,7 +65,7 @@ export function makeNode(
   const config: Config = { ...testConfig(index, options.limits), ...options.config };
   const test = makeTestWorld(index + 1);
   const replica = new MemoryReplica(config, test);
-  const memberListeners = new Set<(member: MemberView) => void>();
+  const memberListeners = new Set<(member: MemberView, change: MemberChange) => void>();
   let rules: ReturnType<NonNullable<HttpDeps["network"]>["rules"]> = { cut: [], delayMs: {}, lossPercent: 0 };
   const deps: HttpDeps = {
     config,
@@ -74,7 +74,7 @@ export function makeNode(
     members: () => OWNERS.map(({ id, region }) => memberOf(id, region, test.nowMs)),
     estimateRttMs: (from, to) => (from === to ? null : 42),
     gossipKeys: async () => ({ members: 1, answers: new Map() }),
-    gossipRejects: () => new Map([["bad-label", 3]]),
+    gossipFigures: () => FIGURES,
     events: {
       subscribe: (listener) => {
         memberListeners.add(listener);
@@ -123,8 +123,29 @@ export function memberOf(id: MemberView["id"], region: MemberView["region"], sin
     rttMs: 1.5,
     estimatedRttMs: 2,
     sinceMs,
+    directLoss: 0,
+    accusers: [],
   };
 }
+
+const FIGURES: NonNullable<ReturnType<HttpDeps["gossipFigures"]>> = {
+  rejects: new Map([["bad-label", 3]]),
+  awareness: 2,
+  queuedNews: 1,
+  probes: 10,
+  probeTimeouts: 4,
+  probeFailures: 3,
+  suspicions: 5,
+  deaths: 1,
+  refutations: 6,
+  packetsSent: 20,
+  packetsReceived: 21,
+  sentBytes: 2000,
+  receivedBytes: 2100,
+  stalls: 7,
+  stalledMs: 8000,
+  receiveBufferBytes: 212992,
+};
 
 /** Everything either has, the other has too. */
 export function exchange(a: Node, b: Node): void {

@@ -324,6 +324,8 @@ export class MemoryReplica implements ReplicaApi {
           sentBytes: 10,
           receivedBytes: 20,
           rttMs: 1.5,
+          phi: 0.3,
+          gray: [],
         })),
       ready: this.failed === undefined,
       ...(this.failed !== undefined && { failed: this.failed }),

@@ -27,6 +27,7 @@ async function realNode(): Promise<Pick<Node, "call" | "json">> {
     world,
     store: openMemoryStore(),
     gossipedAddress: () => null,
+    gossipedLoss: () => null,
     attribute: () => {},
     onFailure: (reason) => {
       throw new Error(reason);

@@ -88,6 +88,7 @@ export class ReplicaCluster {
       world,
       store,
       gossipedAddress: () => null,
+      gossipedLoss: () => null,
       attribute: () => {},
       onFailure: (reason) => this.failures.push(`${name}: ${reason}`),
     });

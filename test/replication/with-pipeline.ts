@@ -35,6 +35,7 @@ export async function withPipeline(
       world,
       store,
       gossipedAddress: () => null,
+      gossipedLoss: () => null,
       attribute: nothing,
       onFailure: (reason: string) => failures.push(reason),
     };

@@ -123,6 +123,10 @@ export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: st
       since: member ? rfc3339(member.sinceMs) : null,
       rttMs: member?.rttMs ?? null,
       estimatedRttMs: member?.estimatedRttMs ?? null,
+      directLoss: member?.directLoss ?? null,
+      phi: peers.get(id)?.phi ?? null,
+      gray: peers.has(id) ? [...(peers.get(id)?.gray ?? [])] : undefined,
+      accusers: [...(member?.accusers ?? [])],
       version: isSelf ? api.version : (member?.meta.get("version") ?? null),
       lag: peers.has(id) ? lagView(peers.get(id)) : undefined,
     };

@@ -3,7 +3,7 @@ import type { ReplicaEvent } from "../../replication/api.ts";
 import type { Timer } from "../../world/world.ts";
 import { type Api, baseHeaders, rfc3339 } from "../api.ts";
 import { type Call, checkParameters, parseQuery } from "../call.ts";
-import type { MemberView } from "../deps.ts";
+import type { MemberChange, MemberView } from "../deps.ts";
 import { toJson, type View } from "../json.ts";
 import { ProblemError } from "../problem.ts";
 import { nodeViews } from "./cluster.ts";
@@ -69,7 +69,7 @@ class EventStream {
     const { replica, events } = this.#api;
     this.#count(1);
     this.#stops = [
-      events.subscribe((member) => this.#push("member", memberView(member))),
+      events.subscribe((member, change) => this.#push("member", memberView(member, change))),
       replica.subscribe((event) => {
         if (event.kind !== "committed") this.#push(event.kind, replicaEventView(event));
       }),
@@ -113,8 +113,11 @@ function eventText(name: string, view: View): string {
   return `event: ${name}\ndata: ${toJson(view)}\n\n`;
 }
 
-function memberView({ id, region, state, incarnation, gossipAddress, sinceMs }: MemberView): View {
-  return { id, region, state, incarnation, address: gossipAddress, since: rfc3339(sinceMs) };
+/** `change`: up, update, suspect, refuted, dead, left, conflict, keys-changed. */
+function memberView(member: MemberView, { kind, by }: MemberChange): View {
+  const { id, region, state, incarnation, gossipAddress, sinceMs } = member;
+  const change = kind.replace(/^member-/, "");
+  return { id, region, change, by, state, incarnation, address: gossipAddress, since: rfc3339(sinceMs) };
 }
 
 function replicaEventView(event: Exclude<ReplicaEvent, { kind: "committed" }>): View {

@@ -33,6 +33,8 @@ export interface PeerHost {
   addressOf(node: NodeId): Address | null;
   linkChanged(node: NodeId, state: PeerSync["link"], reason: string | undefined): void;
   /** A peer told its time. */
+  /** Of gossip's probes, the share that it did not answer directly; null when unknown. */
+  directLossOf(node: NodeId): number | null;
   clockHeard(node: NodeId, exchange: ClockExchange): void;
   /** Notes that a peer has all that this vector covers. */
   acknowledge(node: NodeId, partition: number, vector: VersionVector): void;

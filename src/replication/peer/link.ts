@@ -21,6 +21,8 @@ export interface LinkHandlers {
   onRequest(op: string, body: unknown): Promise<unknown>;
   /** The other side told its time. Who gives this asks for it at once, not only with the first heartbeat. */
   onClock?(exchange: ClockExchange): void;
+  /** This process stood still for so long. */
+  onStall?(lateMs: number): void;
   onClose(reason: string): void;
 }
 
@@ -244,7 +246,10 @@ export class Link {
       const nowMs = this.#world.clock.monotonicMs();
       const lateMs = nowMs - dueMs;
       // Whoever slept judges nobody: what the peer sent meanwhile is still to be read (gossip.md, stalls).
-      if (lateMs > everyMs / 2) this.#lastHeardMs += lateMs;
+      if (lateMs > everyMs / 2) {
+        this.#lastHeardMs += lateMs;
+        this.#handlers.onStall?.(lateMs);
+      }
       if (nowMs - this.#lastHeardMs > SILENT_HEARTBEATS * everyMs) {
         this.close(`silent for ${SILENT_HEARTBEATS * everyMs} ms`);
         return;

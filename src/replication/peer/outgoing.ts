@@ -7,6 +7,7 @@ import type { Address, Timer, World } from "../../world/world.ts";
 import { formatAddress } from "../../world/world.ts";
 import type { PeerSync } from "../api.ts";
 import { Unavailable } from "../api.ts";
+import type { ClockExchange } from "../clock-watch.ts";
 import type { Hello } from "./frames.ts";
 import {
   encodeFrame,
@@ -21,6 +22,7 @@ import {
 import type { BulkSource, PeerHost } from "./host.ts";
 import { Link, LinkError, type LinkHandlers } from "./link.ts";
 import { Outbox } from "./outbox.ts";
+import { type GrayReason, Pulse } from "./pulse.ts";
 
 const DIAL_TIMEOUT_MS = 2_000;
 const FIRST_RETRY_MS = 200;
@@ -37,6 +39,7 @@ export class OutgoingPeer implements BulkSource {
   readonly #host: PeerHost;
   readonly #world: World;
   readonly outbox: Outbox;
+  readonly #pulse: Pulse;
   #delta: Link | null = null;
   #bulk: Promise<Link> | null = null;
   #state: PeerSync["link"] = "connecting";
@@ -62,6 +65,7 @@ export class OutgoingPeer implements BulkSource {
     this.node = node;
     this.region = region;
     this.outbox = new Outbox(host, node);
+    this.#pulse = new Pulse(host.heartbeatMs);
   }
 
   start(): void {
@@ -140,7 +144,14 @@ export class OutgoingPeer implements BulkSource {
           return true;
         },
         onRequest: () => Promise.reject(new LinkError("requests travel on links of the one who asks")),
-        onClock: (exchange) => this.#host.clockHeard(this.node, exchange),
+        onClock: (exchange) => {
+          this.#host.clockHeard(this.node, exchange);
+          // A bulk link's answers wait behind megabytes of rows.
+          if (traffic === "delta") this.#beat(exchange);
+        },
+        onStall: (lateMs) => {
+          if (traffic === "delta") this.#pulse.slept(lateMs);
+        },
         onClose: (reason) => {
           timer.cancel();
           this.#sentBytes += link.sentBytes;
@@ -161,6 +172,7 @@ export class OutgoingPeer implements BulkSource {
     }
     this.#delta = link;
     this.#retryMs = FIRST_RETRY_MS;
+    this.#pulse.opened();
     this.shownAtStart ??= vectors.map((vector) => vector.copy());
     this.#setState("up");
     for (const [partition, vector] of vectors.entries()) this.#host.acknowledge(this.node, partition, vector);
@@ -322,6 +334,19 @@ export class OutgoingPeer implements BulkSource {
     );
   }
 
+  #beat({ asked, answered }: ClockExchange): void {
+    this.#pulse.heard(answered.monotonicMs, answered.monotonicMs - asked.monotonicMs);
+  }
+
+  /** Why others are asked before it; empty while all is well. */
+  grayReasons(): GrayReason[] {
+    return this.#pulse.grayReasons(this.#world.clock.monotonicMs(), this.#host.directLossOf(this.node));
+  }
+
+  get rttMs(): number | null {
+    return this.#delta?.rttMs ?? null;
+  }
+
   view(): PeerSync {
     const address = this.#host.addressOf(this.node);
     return {
@@ -337,7 +362,9 @@ export class OutgoingPeer implements BulkSource {
       behindEntries: this.#behindEntries,
       sentBytes: this.#sentBytes + (this.#delta?.sentBytes ?? 0),
       receivedBytes: this.#receivedBytes + (this.#delta?.receivedBytes ?? 0),
-      rttMs: this.#delta?.rttMs ?? null,
+      rttMs: this.rttMs,
+      phi: this.#pulse.phi(this.#world.clock.monotonicMs()),
+      gray: this.grayReasons(),
     };
   }
 }

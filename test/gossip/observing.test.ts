@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { alive, nextPing, OneMember } from "./one-member.ts";
+
+describe("what a member tells of the others", () => {
+  it("who accuses them, until they refute, and who held them for dead", () => {
+    const me = new OneMember().meet(2, 3, 4, 5, 6);
+    const accusers = () => me.swim.member("m2")?.accusers;
+    expect(accusers()).toEqual([]);
+    const first = me.swim.member("m2")?.incarnation ?? 0;
+    me.hear(3, { type: "suspect", node: "m2", incarnation: first, from: "m3" });
+    me.hear(4, { type: "suspect", node: "m2", incarnation: first, from: "m4" });
+    expect(accusers()).toEqual(["m3", "m4"]);
+    me.hear(2, alive("m2", 2, first + 1));
+    expect(accusers()).toEqual([]);
+    me.hear(3, { type: "suspect", node: "m2", incarnation: first + 1, from: "m3" });
+    me.hear(5, { type: "dead", node: "m2", incarnation: first + 1, from: "m5" });
+    expect(accusers()).toEqual(["m3", "m5"]);
+    me.hear(2, alive("m2", 2, first + 2));
+    expect(accusers()).toEqual([]);
+  });
+
+  it("the share of probes that it did not answer directly, an answer through a relay included", () => {
+    const me = new OneMember().meet(2, 3);
+    const loss = (name: string) => me.swim.member(name)?.directLoss;
+    expect(loss("m2")).toBeNull();
+    me.answers = () => true;
+    me.pass(20_000);
+    expect([loss("m2"), loss("m3")]).toEqual([0, 0]);
+    me.answers = () => false;
+    const { message, n } = nextPing(me);
+    const [silent, relay] = n === 2 ? (["m2", 3] as const) : (["m3", 2] as const);
+    me.passUntilSent("indirect-ping");
+    me.hear(relay, { type: "ack", seq: message.seq, payload: new Uint8Array(0) });
+    me.pass(1000);
+    expect(loss(silent)).toBeCloseTo(1 / 8, 9);
+    expect(me.swim.member(silent)?.state).toBe("alive");
+    me.answers = () => true;
+    me.pass(60_000);
+    expect(loss(silent)).toBeLessThan(0.01);
+  });
+
+  it("how often it asked, in vain, and what came of it", () => {
+    const me = new OneMember().meet(2);
+    me.pass(40_000);
+    expect(me.swim.member("m2")?.state).toBe("dead");
+    expect(me.swim.counts).toMatchObject({ suspicions: 1, deaths: 1, refutations: 0 });
+    const { probes, probeTimeouts, probeFailures } = me.swim.counts;
+    expect(probes).toBeGreaterThanOrEqual(probeTimeouts);
+    expect(probeTimeouts).toBeGreaterThanOrEqual(probeFailures);
+    expect(probeFailures).toBeGreaterThan(0);
+    me.hear(2, { type: "suspect", node: "me", incarnation: 10, from: "m2" });
+    expect(me.swim.counts.refutations).toBe(1);
+  });
+});
