@@ -1,4 +1,5 @@
-// The explicit list of what others may use: `starling/gossip`. The driver is apart: it needs a World.
+// The explicit list of what others may use of the pure machine: `starling/gossip/machine`. With clock and sockets it is
+// drivers/pool.ts.
 
 export { estimatedRttMs } from "./swim/coordinate.ts";
 export { Swim } from "./swim/machine.ts";

@@ -12,6 +12,15 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "gossip/index.ts": ["gossip/wire", "gossip/swim", "gossip/antientropy"],
   "gossip/drivers": ["src/kernel", "gossip/index.ts", "gossip/swim", "src/world/world.ts"],
 
+  // `starling/gossip`: the one driver with the real World in it.
+  "gossip/drivers/pool.ts": [
+    "src/kernel",
+    "gossip/index.ts",
+    "gossip/drivers",
+    "src/world/world.ts",
+    "src/world/real.ts",
+  ],
+
   "src/conflicts": ["src/kernel", "crdt/index.ts"],
 
   "src/storage": ["src/kernel", "type crdt/index.ts"],
