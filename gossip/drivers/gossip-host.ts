@@ -285,8 +285,10 @@ class Host implements GossipHost {
     this.#timers.arrived();
     const { messages, rejects, sealed = false } = decodePacket(bytes, this.#envelope);
     for (const reason of rejects) this.#count(reason);
-    if (messages.length > 0)
-      this.#step({ kind: "packet", from: { host: canonicalHost(from.host), port: from.port }, messages, sealed });
+    if (messages.length === 0) return;
+    const roomBytes = bytes.length - this.#envelope.overheadBytes;
+    const sender = { host: canonicalHost(from.host), port: from.port };
+    this.#step({ kind: "packet", from: sender, messages, roomBytes, sealed });
   }
 
   #step(event: SwimEvent): void {
