@@ -82,6 +82,8 @@ export interface GossipHost {
   close(): Promise<void>;
   /** What was dropped, by reason. */
   rejects(): ReadonlyMap<string, number>;
+  /** What the kernel granted: how much may wait while the process stands still. */
+  readonly receiveBufferBytes: number;
 }
 
 /** Rows of the largest possible names and metadata in a full table still fit a push/pull message. */
@@ -236,6 +238,10 @@ class Host implements GossipHost {
 
   rejects(): ReadonlyMap<string, number> {
     return this.#rejects;
+  }
+
+  get receiveBufferBytes(): number {
+    return present(this.#socket, "a host is handed out when it listens").receiveBufferBytes;
   }
 
   updateMeta(meta: ReadonlyMap<string, string>): void {

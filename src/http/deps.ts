@@ -18,6 +18,8 @@ export interface HttpDeps {
   gossipKeys(operation: "list" | "install" | "use" | "remove", key: Uint8Array): Promise<GossipKeyReport>;
   /** Gossip packets that were refused, by reason. */
   gossipRejects(): ReadonlyMap<string, number>;
+  /** What the kernel granted gossip's socket; null before it is bound. */
+  gossipReceiveBufferBytes(): number | null;
   readonly events: MemberEvents;
   /** Only in dev mode: what this node's drivers let through. */
   readonly network?: Pick<ShapedNetwork, "apply" | "rules">;

@@ -7,6 +7,7 @@ export interface MetricSources {
   readonly replica: Pick<ReplicaApi, "status" | "countConflicts" | "node" | "region">;
   members(): readonly { readonly state: string }[];
   gossipRejects(): ReadonlyMap<string, number>;
+  gossipReceiveBufferBytes(): number | null;
   readonly loopDelayMs?: () => { readonly p50: number; readonly p99: number; readonly max: number };
   readonly version: string;
 }
@@ -49,6 +50,7 @@ function makeGauges(registry: Registry, sources: MetricSources): () => Promise<v
   const conflicts = gauge("conflicts_open", "Records with concurrent values that nobody settled.");
   const members = gauge("members", "Members as gossip sees them.", ["state"]);
   const rejects = gauge("gossip_rejected_packets", "Gossip packets refused since the start.", ["reason"]);
+  const buffer = gauge("gossip_receive_buffer_bytes", "What the kernel granted of the 4 MiB that gossip asks for.");
   const loop = gauge("event_loop_delay_ms", "How late the event loop was lately.", ["quantile"]);
   return async () => {
     updateReplica(sources.replica.status());
@@ -58,6 +60,7 @@ function makeGauges(registry: Registry, sources: MetricSources): () => Promise<v
     rejects.reset();
     for (const [i, [reason, count]] of [...sources.gossipRejects()].entries())
       rejects.inc({ reason: i < MAX_REASONS ? reason : "other" }, count);
+    buffer.set(sources.gossipReceiveBufferBytes() ?? 0);
     const delay = sources.loopDelayMs?.();
     for (const [quantile, ms] of Object.entries(delay ?? {})) loop.set({ quantile }, ms);
   };

@@ -6,7 +6,7 @@ describe("item 12: awareness", () => {
     for (const n of relays) me.hear(n, { type: "nack", seq });
   };
 
-  it("worsens by each relay that is silent too, not by those that say they got no answer either", () => {
+  it("worsens by each relay that is silent too (item 8), not by those that say they got no answer either", () => {
     for (const nacks of [0, 1, 3]) {
       const me = new OneMember().meet(2, 3, 4, 5, 6);
       const { message } = nextPing(me);
@@ -20,7 +20,7 @@ describe("item 12: awareness", () => {
     }
   });
 
-  it("worsens by one where there is no relay to ask, by a refutation and by a stall, and never leaves 0 to 8", () => {
+  it("worsens by one where there is no relay to ask, by a refutation and by a stall (item 16), and never leaves 0 to 8", () => {
     const me = new OneMember().meet(2);
     nextPing(me);
     me.pass(1100);

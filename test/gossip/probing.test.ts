@@ -164,7 +164,7 @@ describe("item 8: relays", () => {
     expect(me.sent("ping")).toEqual([]);
   });
 
-  it("have a bound on open requests", () => {
+  it("have a bound on open requests (item 19)", () => {
     const me = new OneMember().meet(2, 3);
     for (let seq = 0; seq < 300; seq++) me.hear(2, { ...request, seq });
     expect(me.swim.sizes().relays).toBe(256);

@@ -245,6 +245,7 @@ describe("metrics", () => {
       "starling_conflicts_open 0",
       'starling_members{state="alive"} 2',
       'starling_gossip_rejected_packets{reason="bad-label"} 3',
+      "starling_gossip_receive_buffer_bytes 212992",
       'starling_peer_link_up{peer="us-1"} 1',
       'starling_event_loop_delay_ms{quantile="p99"} 2',
     ])

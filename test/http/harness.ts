@@ -74,6 +74,7 @@ export function makeNode(
     estimateRttMs: (from, to) => (from === to ? null : 42),
     gossipKeys: async () => ({ members: 1, answers: new Map() }),
     gossipRejects: () => new Map([["bad-label", 3]]),
+    gossipReceiveBufferBytes: () => 212_992,
     events: {
       subscribe: (listener) => {
         memberListeners.add(listener);
