@@ -173,6 +173,21 @@ describe("gossip host: stalls (item 16)", () => {
   );
 
   it(
+    "a suspect gets back the time in which nobody was heard",
+    simulated(async (kernel) => {
+      const a = await start(kernel, "a");
+      const b = await start(kernel, "b", [a.node]);
+      await kernel.until(() => sees(a.host, "a alive", "b alive"), 5000);
+      b.node.crash("machine");
+      await kernel.until(() => sees(a.host, "a alive", "b suspect"), 5000);
+      a.node.stall(30_000);
+      await kernel.sleep(31_000);
+      expect(a.host.member("b")?.state).toBe("suspect");
+      await kernel.until(() => a.host.member("b")?.state === "dead", 5000);
+    }),
+  );
+
+  it(
     "how much may wait meanwhile is told",
     simulated(async (kernel) => {
       const { host } = await start(kernel, "a");

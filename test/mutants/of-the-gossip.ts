@@ -130,9 +130,9 @@ const ofProbing: readonly Mutant[] = [
     "Math.min(this.#max, Math.max(0, this.#score + delta))",
     "Math.max(0, this.#score + delta)",
   ]),
-  suspicion(12, "suspicion-stretched", LIFEGUARD, [
-    "maxMs: minMs * profile.suspicionMaxFactor,",
-    "maxMs: minMs * profile.suspicionMaxFactor * 3,",
+  rumours(12, "suspicion-stretched", LIFEGUARD, [
+    "const left = leftMs(suspicion, nowMs);",
+    "const left = this.#context.awareness.stretched(leftMs(suspicion, nowMs));",
   ]),
   prober(13, "buddy-not-told", PROBING, ['if (record.state === "suspect") this', 'if (record.state === "dead") this']),
   table(15, "joiners-last", PROBING, [

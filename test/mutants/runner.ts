@@ -16,6 +16,7 @@ export interface Outcome {
   readonly found: boolean;
   /** Which law or what violation; "never ends" when it had to be stopped. */
   readonly by: string | null;
+  /** Ours; tests of traps run in processes of their own. */
   readonly cpuSeconds: number;
 }
 

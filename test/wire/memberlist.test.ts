@@ -177,6 +177,11 @@ describe("packets", () => {
       messages: [{ type: "nack", seq: 1 }],
       rejects: ["truncated", "unknown-type"],
     });
+    const unknownFirst = concatBytes([Uint8Array.of(7, 2, 0, 1, 0, good.length, 99), good]);
+    expect(decodePacket(unknownFirst, BARE)).toEqual({
+      messages: [{ type: "nack", seq: 1 }],
+      rejects: ["unknown-type"],
+    });
     expect(decodePacket(Uint8Array.of(7, 200, 0), BARE).rejects).toEqual(["truncated"]);
   });
 
