@@ -191,7 +191,7 @@ class Host implements GossipHost {
       rejects: this.#rejects,
       awareness: machine.awareness,
       queuedNews: machine.sizes().queued,
-      receiveBufferBytes: this.#socket?.receiveBufferBytes ?? 0,
+      receiveBufferBytes: present(this.#socket, "a host is handed out when it listens").receiveBufferBytes,
     };
   }
 
@@ -244,8 +244,10 @@ class Host implements GossipHost {
     this.#traffic.receivedBytes += bytes.length;
     const { messages, rejects, sealed = false } = decodePacket(bytes, this.#envelope);
     for (const reason of rejects) this.#count(reason);
-    if (messages.length > 0)
-      this.#step({ kind: "packet", from: { host: canonicalHost(from.host), port: from.port }, messages, sealed });
+    if (messages.length === 0) return;
+    const roomBytes = bytes.length - this.#envelope.overheadBytes;
+    const sender = { host: canonicalHost(from.host), port: from.port };
+    this.#step({ kind: "packet", from: sender, messages, roomBytes, sealed });
   }
 
   #step(event: SwimEvent): void {

@@ -15,6 +15,10 @@ interface Claim {
   readonly keptSeqs: Set<number>;
   readonly claimantSeqs: Set<number>;
   claimantAnswered: boolean;
+  /** Told by an address that no member has: whom it names is asked once. */
+  readonly byStranger: boolean;
+  /** Judged; it keeps its place until it is due: so many claims a second, and no more timers than claims. */
+  closed: boolean;
   asked: number;
   dueMs: number;
 }
@@ -54,11 +58,12 @@ export class Claims {
       keptSeqs: new Set(),
       claimantSeqs: new Set(),
       claimantAnswered: false,
+      byStranger: this.#context.fromStranger,
+      closed: false,
       asked: 0,
       dueMs: 0,
     };
-    this.#open.set(alive.node, claim);
-    this.#ask(claim);
+    if (this.#ask(claim)) this.#open.set(alive.node, claim);
   }
 
   /** An address of an earlier life of ours, asked before: nobody is there now. */
@@ -68,9 +73,9 @@ export class Claims {
 
   /** True when the ack belonged to a claim. */
   ack(seq: number, from: Endpoint): boolean {
-    for (const [name, claim] of this.#open) {
+    for (const claim of this.#open.values()) {
       if (claim.keptSeqs.has(seq)) {
-        if (sameEndpoint(from, claim.kept)) this.#close(name, claim, "both-alive");
+        if (sameEndpoint(from, claim.kept) && !claim.closed) this.#close(claim, "both-alive");
         return true;
       }
       if (claim.claimantSeqs.has(seq)) {
@@ -86,7 +91,7 @@ export class Claims {
     const { self } = this.#context;
     const claim = this.#open.get(self.name);
     if (!claim || ping.sourceNode !== self.name || !claim.keptSeqs.has(ping.seq)) return false;
-    this.#close(self.name, claim, "taken-over");
+    if (!claim.closed) this.#close(claim, "taken-over");
     return true;
   }
 
@@ -94,31 +99,45 @@ export class Claims {
     const claim = this.#open.get(name);
     if (!claim) return;
     if (this.#context.nowMs < claim.dueMs) this.#wait(claim);
-    else if (claim.asked < 2) this.#ask(claim);
-    else this.#close(name, claim, this.#aboutSelf(claim) || claim.claimantAnswered ? "taken-over" : "unproven");
+    else if (claim.asked < 2 && !claim.closed) this.#ask(claim);
+    else {
+      if (!claim.closed)
+        this.#close(claim, this.#aboutSelf(claim) || claim.claimantAnswered ? "taken-over" : "unproven");
+      this.#open.delete(name);
+      // Whoever answered under our own name hears that we live too.
+      if (this.#context.isSecond && this.#aboutSelf(claim))
+        this.#context.sendAlone(claim.kept, this.#context.aliveAboutSelf());
+    }
   }
 
   postpone(byMs: number): void {
     for (const claim of this.#open.values()) claim.dueMs += byMs;
   }
 
-  #ask(claim: Claim): void {
-    const context = this.#context;
-    const { name: sourceNode, address } = context.self;
-    const ping = (to: Endpoint, seqs: Set<number>): void => {
-      const seq = context.nextSeq();
-      seqs.add(seq);
-      const source = { sourceAddr: address.host, sourcePort: address.port, sourceNode };
-      const question = { type: "ping", seq, node: claim.alive.node, ...source } as const;
-      // Of our own name the other one hears that we live too; where somebody only says a member is, nothing else is sent.
-      if (this.#aboutSelf(claim)) context.send(to, [question]);
-      else context.sendAlone(to, question);
-    };
-    ping(claim.kept, claim.keptSeqs);
-    if (!this.#aboutSelf(claim) && !claim.claimantAnswered) ping(claim.alive.address, claim.claimantSeqs);
+  /** False when a stranger's packet was too short for the first question. */
+  #ask(claim: Claim): boolean {
+    const { nowMs, profile } = this.#context;
+    const isFirst = claim.asked === 0;
+    // Where somebody only says that we or a member are, nothing but pings is sent; on a stranger's word, one.
+    const asksElsewhere = isFirst || !claim.byStranger;
+    if (asksElsewhere || !this.#aboutSelf(claim)) {
+      const isSent = this.#ping(claim, claim.kept, claim.keptSeqs);
+      if (isFirst && !isSent) return false;
+    }
+    if (asksElsewhere && !this.#aboutSelf(claim) && !claim.claimantAnswered)
+      this.#ping(claim, claim.alive.address, claim.claimantSeqs);
     claim.asked += 1;
-    claim.dueMs = context.nowMs + context.profile.probeTimeoutMsMax / 2;
+    claim.dueMs = nowMs + profile.probeTimeoutMsMax / 2;
     this.#wait(claim);
+    return true;
+  }
+
+  #ping(claim: Claim, to: Endpoint, seqs: Set<number>): boolean {
+    const { name: sourceNode, address } = this.#context.self;
+    const seq = this.#context.nextSeq();
+    seqs.add(seq);
+    const source = { sourceAddr: address.host, sourcePort: address.port, sourceNode };
+    return this.#context.sendAlone(to, { type: "ping", seq, node: claim.alive.node, ...source });
   }
 
   #wait(claim: Claim): void {
@@ -129,8 +148,8 @@ export class Claims {
     return claim.alive.node === this.#context.self.name;
   }
 
-  #close(name: string, claim: Claim, verdict: Verdict): void {
-    this.#open.delete(name);
+  #close(claim: Claim, verdict: Verdict): void {
+    claim.closed = true;
     if (this.#aboutSelf(claim) && verdict !== "both-alive" && this.#silent.size < SILENT_MAX)
       this.#silent.add(endpointKey(claim.kept));
     this.#onVerdict(claim.alive, claim.kept, verdict);

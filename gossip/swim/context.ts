@@ -1,6 +1,7 @@
+import { assert } from "../../src/kernel/assert.ts";
 import { parseActorId, startOfActor } from "../../src/kernel/ids.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
-import type { Endpoint } from "../wire/address.ts";
+import { type Endpoint, sameEndpoint } from "../wire/address.ts";
 import { type Ack, type Alive, encodeMessage, type Message } from "../wire/messages.ts";
 import { COMPOUND_PART_BYTES } from "../wire/packet.ts";
 import { encodeCoordinate } from "../wire/serf.ts";
@@ -65,6 +66,10 @@ export class SwimContext {
   #lastSeq: number;
   #lastStream = 0;
   #gossipArmed = false;
+  /** While a stranger's packet is worked on: how long what we send may be. */
+  #strangerRoom: number | undefined;
+  #sentToMember = false;
+  #sentElsewhere: Endpoint | undefined;
 
   constructor(config: SwimConfig, self: SwimSelf, rng: Rng) {
     this.config = config;
@@ -93,7 +98,21 @@ export class SwimContext {
   takeEffects(): Effect[] {
     const effects = this.#effects;
     this.#effects = [];
+    this.#strangerRoom = undefined;
     return effects;
+  }
+
+  /** This step is about a packet of an address that no member has (nor gets by what the packet itself says). Whoever forges
+   *  senders must not have more sent to anybody than it sends itself: one packet to an address of a member, one to any
+   *  other, and neither longer than what came. */
+  heardStranger(roomBytes: number): void {
+    this.#strangerRoom = roomBytes;
+    this.#sentToMember = false;
+    this.#sentElsewhere = undefined;
+  }
+
+  get fromStranger(): boolean {
+    return this.#strangerRoom !== undefined;
   }
 
   /** Whole milliseconds, rounded up: a rest that rounding left over must not fire again and again at one moment. */
@@ -132,14 +151,34 @@ export class SwimContext {
 
   /** Sends messages, and as much queued news as fits behind them. */
   send(to: Endpoint, messages: readonly Message[], crc = false): void {
+    assert(!this.fromStranger, "news goes to members, and to whom they name");
     let room = this.config.packetBytes;
     if (this.hasNews) for (const message of messages) room -= encodeMessage(message).length + COMPOUND_PART_BYTES;
     this.emit({ kind: "send", to, messages: [...messages, ...this.takeNews(room)], crc });
   }
 
-  /** To an address that no member has: whoever forges senders must not have more sent to them than it sends itself. */
-  sendAlone(to: Endpoint, message: Message): void {
+  /** Without news. False when it is not sent: a stranger's packet may not make us send it. */
+  sendAlone(to: Endpoint, message: Message): boolean {
+    if (!this.#mayBeSent(to, message)) {
+      this.emit({ kind: "reject", reason: "stranger" });
+      return false;
+    }
     this.emit({ kind: "send", to, messages: [message], crc: false });
+    return true;
+  }
+
+  #mayBeSent(to: Endpoint, message: Message): boolean {
+    if (this.#strangerRoom === undefined) return true;
+    if (encodeMessage(message).length > this.#strangerRoom) return false;
+    const elsewhere = this.#sentElsewhere;
+    if (!this.table.at(to)) {
+      this.#sentElsewhere ??= to;
+      return elsewhere === undefined;
+    }
+    // It may have become a member's between two messages of this packet.
+    const isFirst = !this.#sentToMember && !(elsewhere && sameEndpoint(elsewhere, to));
+    this.#sentToMember = true;
+    return isFirst;
   }
 
   takeNews(roomBytes: number): Message[] {

@@ -51,6 +51,8 @@ export class Swim {
         this.#sync.join(event.seeds, event.remembered ?? []);
         break;
       case "packet":
+        // Before a word of it is believed: it may introduce its own sender.
+        if (!this.#context.table.at(event.from)) this.#context.heardStranger(event.roomBytes);
         this.#packet(event.messages, event.from, event.sealed === true);
         break;
       case "stream-request":
@@ -111,12 +113,13 @@ export class Swim {
     return record && memberOf(record);
   }
 
-  /** What is bounded, for metrics and checks: rows ≤ membersMax, queued news ≤ rows. */
-  sizes(): { members: number; queued: number; relays: number; claims: number; timers: number } {
+  /** What is bounded, for metrics and checks: rows ≤ membersMax, queued news ≤ rows, deaths ≤ 2 · rows + 1. */
+  sizes(): { members: number; queued: number; deaths: number; relays: number; claims: number; timers: number } {
     const { table, broadcasts, timerCount } = this.#context;
     return {
       members: table.size,
       queued: broadcasts.size,
+      deaths: table.deathCount,
       relays: this.#prober.relayCount,
       claims: this.#rumours.claims.size,
       timers: timerCount,
@@ -134,7 +137,7 @@ export class Swim {
 
   /** News first, questions then: the ack to a ping goes out behind the refutation of the suspicion that came with it. */
   #packet(messages: readonly Message[], from: Endpoint, sealed: boolean): void {
-    const { self, table, leaving } = this.#context;
+    const { self, fromStranger, leaving } = this.#context;
     const { incarnation } = self;
     for (const message of messages) {
       if (message.type === "alive") this.#rumours.alive(message);
@@ -144,7 +147,7 @@ export class Swim {
     // Whoever accuses us hears first that we live, also when we have refuted it before: it may have missed that, and may
     // hold us for dead, and then our gossip doesn't reach it.
     const accused = self.incarnation !== incarnation || messages.some((message) => isAccusation(message, self.name));
-    if (accused && !leaving && table.at(from)) this.#rumours.defend(from);
+    if (accused && !leaving && !fromStranger) this.#rumours.defend(from);
     this.#questions(messages, from);
     for (const message of messages) if (message.type === "user") this.#serf.hear(message.payload, sealed);
   }
@@ -152,7 +155,7 @@ export class Swim {
   /** From a stranger one question a packet: a compound of a hundred pings would be a hundred packets to whoever it names
    *  as its sender. */
   #questions(messages: readonly Message[], from: Endpoint): void {
-    let allowed = this.#context.table.at(from) ? messages.length : 1;
+    let allowed = this.#context.fromStranger ? 1 : messages.length;
     for (const message of messages) {
       const question = message.type === "ping" || message.type === "indirect-ping";
       if (question && allowed-- <= 0) {

@@ -4,7 +4,7 @@ import { type Rng, shuffle } from "../../src/kernel/rng.ts";
 import { type Endpoint, endpointKey } from "../wire/address.ts";
 import type { Coordinate } from "../wire/serf.ts";
 import { decodeTags } from "../wire/tags.ts";
-import type { Member, MemberState } from "./protocol.ts";
+import type { Member, MemberState, TimerToken } from "./protocol.ts";
 import type { Suspicion } from "./suspicion.ts";
 
 /** A member as the machine keeps it. Only MemberTable changes `state` and `address`: its indexes depend on them. */
@@ -24,6 +24,8 @@ export interface MemberRecord {
   suspicion: Suspicion | undefined;
   /** Who suspected it when it was taken for dead. */
   accusers: readonly string[];
+  /** The one that looks after the suspicion next; it may outlive one that ended. */
+  suspicionTimer: { readonly token: TimerToken; readonly dueMs: number } | undefined;
   /** When what we know about it was last sent outside the queue, and a conflict about its name last reported. */
   correctedMs: number;
   conflictMs: number;
@@ -81,6 +83,11 @@ export class MemberTable {
     return this.#dead.length;
   }
 
+  /** Deaths that are still gossiped to the dead. */
+  get deathCount(): number {
+    return this.#recentlyDead.length;
+  }
+
   get(name: string): MemberRecord | undefined {
     return this.#byName.get(name);
   }
@@ -109,6 +116,7 @@ export class MemberTable {
       directLoss: null,
       suspicion: undefined,
       accusers: [],
+      suspicionTimer: undefined,
       correctedMs: Number.NEGATIVE_INFINITY,
       conflictMs: Number.NEGATIVE_INFINITY,
       statusLTime: 0,
@@ -212,7 +220,7 @@ export class MemberTable {
   #enter(record: MemberRecord): void {
     const array = this.#arrayOf(record);
     if (array) record.index = array.push(record) - 1;
-    if (record.state === "dead") this.#recentlyDead.push(record);
+    if (record.state === "dead") this.#noteDeath(record);
     if (!isLive(record)) return;
     this.#byAddress.set(endpointKey(record.address), record); // whose address it was before is gone
     if (record.inProbeOrder) return;
@@ -220,6 +228,15 @@ export class MemberTable {
     const at = this.#rng.below(this.#probeOrder.length + 1);
     this.#probeOrder.push(this.#probeOrder[at] ?? record);
     this.#probeOrder[at] = record;
+  }
+
+  /** Who dies again and again, by rumours that contradict each other, would stand there as often. */
+  #noteDeath(record: MemberRecord): void {
+    if (this.#recentlyDead.length > 2 * this.#byName.size) {
+      const dead = this.#recentlyDead.filter((one) => one.state === "dead" && one !== record);
+      this.#recentlyDead = [...new Set(dead)].sort((a, b) => a.stateChangedMs - b.stateChangedMs);
+    }
+    this.#recentlyDead.push(record);
   }
 
   #exit(record: MemberRecord): void {

@@ -1,6 +1,6 @@
 import { EMPTY_BYTES } from "../../src/kernel/bytes.ts";
 import { type Endpoint, endpointKey, sameEndpoint } from "../wire/address.ts";
-import { type Ack, encodeMessage, type IndirectPing, type Message, type Nack, type Ping } from "../wire/messages.ts";
+import type { Ack, IndirectPing, Message, Nack, Ping } from "../wire/messages.ts";
 import { decodeCoordinate } from "../wire/serf.ts";
 import { answersOnTcp, readsCrc, type SwimContext, sendsNacks, verdictOn } from "./context.ts";
 import type { MemberRecord } from "./member-table.ts";
@@ -8,7 +8,8 @@ import { probeTimeoutMs } from "./profile.ts";
 import type { StreamId } from "./protocol.ts";
 import type { Rumours } from "./rumours.ts";
 
-/** Pings relayed for others and not yet answered; more are refused. A pool of 8,192 at 10 % loss asks for a handful. */
+/** Pings relayed for others within the time that a nack takes; more are refused. A pool of 8,192 at 10 % loss asks for a
+ *  handful. */
 const RELAYS_MAX = 256;
 /** A relay says "no answer" after this part of its own probe timeout, so that its nack is there before the asker's
  *  deadline, which is one timeout away or more (Lifeguard, §IV-A). */
@@ -44,6 +45,8 @@ interface Relay {
   readonly target: Endpoint | undefined;
   readonly nack: boolean;
   dueMs: number;
+  /** Kept until it is due all the same: so many relays a second, and no more timers than relays. */
+  answered: boolean;
 }
 
 /** SWIM's failure detector: each period one member is pinged; without an ack in time, through relays and on TCP; without
@@ -107,8 +110,8 @@ export class Prober {
       this.#rumours.claims.ack(ack.seq, from);
       return;
     }
-    if (!relay.target || !sameEndpoint(from, relay.target)) return;
-    this.#relays.delete(ack.seq);
+    if (relay.answered || !relay.target || !sameEndpoint(from, relay.target)) return;
+    relay.answered = true;
     this.#context.sendAlone(relay.asker, { type: "ack", seq: relay.askerSeq, payload: EMPTY_BYTES });
   }
 
@@ -127,16 +130,15 @@ export class Prober {
   }
 
   ping(ping: Ping, from: Endpoint): void {
-    const { self, table } = this.#context;
+    const { self, table, fromStranger } = this.#context;
     // Whoever has got another's address since must not answer for it.
     if (ping.node !== "" && ping.node !== self.name) {
       this.#context.emit({ kind: "reject", reason: "foreign-ping" });
       return;
     }
     if (this.#rumours.claims.isOwnPing(ping)) return;
-    const ack: Ack = { type: "ack", seq: ping.seq, payload: EMPTY_BYTES };
-    if (!table.at(from)) {
-      this.#answerStranger(ping, ack, from);
+    if (fromStranger) {
+      this.#context.sendAlone(from, { type: "ack", seq: ping.seq, payload: EMPTY_BYTES });
       return;
     }
     const answer: Message[] = [this.#context.ackOf(ping.seq)];
@@ -146,23 +148,22 @@ export class Prober {
     this.#context.send(from, answer);
   }
 
-  #answerStranger(ping: Ping, ack: Ack, from: Endpoint): void {
-    if (encodeMessage(ack).length > encodeMessage(ping).length)
-      this.#context.emit({ kind: "reject", reason: "stranger" });
-    else this.#context.sendAlone(from, ack);
-  }
-
   /** A ping for another member. Only members that we know are pinged, at the address that we know: nobody can use us to
-   *  send packets elsewhere. For others the asker hears after the usual time that there was no answer. */
+   *  send packets elsewhere. For others the asker hears after the usual time that there was no answer, if it is a member. */
   relay(request: IndirectPing, asker: Endpoint): void {
     if (this.#relays.size >= RELAYS_MAX) {
       this.#context.emit({ kind: "reject", reason: "too-many-relays" });
       return;
     }
-    const { table, nowMs, profile } = this.#context;
+    const { table, nowMs, profile, fromStranger } = this.#context;
     const record = table.get(request.node);
     const known = record && sameEndpoint(record.address, request.target) ? record : undefined;
     const seq = this.#context.nextSeq();
+    if (known && !this.#context.sendAlone(known.address, this.#pingOf(seq, known.name))) return;
+    if (!known && fromStranger) {
+      this.#context.emit({ kind: "reject", reason: "stranger" });
+      return;
+    }
     const delayMs = NACK_PART * profile.probeTimeoutMsMax;
     this.#relays.set(seq, {
       asker,
@@ -170,9 +171,9 @@ export class Prober {
       target: known?.address,
       nack: request.nack,
       dueMs: nowMs + delayMs,
+      answered: false,
     });
     this.#context.setTimer({ kind: "relay", seq }, delayMs);
-    if (known) this.#context.sendAlone(known.address, this.#pingOf(seq, known.name));
   }
 
   relayTimer(seq: number): void {
@@ -184,7 +185,7 @@ export class Prober {
       return;
     }
     this.#relays.delete(seq);
-    if (relay.nack) this.#context.sendAlone(relay.asker, { type: "nack", seq: relay.askerSeq });
+    if (relay.nack && !relay.answered) this.#context.sendAlone(relay.asker, { type: "nack", seq: relay.askerSeq });
   }
 
   postpone(byMs: number): void {

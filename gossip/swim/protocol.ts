@@ -77,6 +77,9 @@ export type SwimEvent =
       readonly kind: "packet";
       readonly from: Endpoint;
       readonly messages: readonly Message[];
+      /** How many bytes of messages make a packet as long as this one was on the wire: an address that no member has may
+       *  be forged, and gets no more than it seems to have sent. */
+      readonly roomBytes: number;
       /** It was encrypted, by a holder of the keys. */
       readonly sealed?: boolean;
     }

@@ -59,7 +59,7 @@ export class Rumours {
     if (record.state === "dead" && !left) return;
     record.accusers = [...new Set([...(record.suspicion?.accusers ?? []), rumour.from])];
     if (!left) this.#context.counts.deaths += 1;
-    this.#endSuspicion(record);
+    record.suspicion = undefined;
     record.incarnation = rumour.incarnation;
     this.#context.table.setState(record, left ? "left" : "dead", this.#context.nowMs);
     this.#context.broadcast(rumour.node, rumour);
@@ -91,10 +91,10 @@ export class Rumours {
 
   suspicionTimer(name: string): void {
     const record = this.#context.table.get(name);
-    const suspicion = record?.suspicion;
-    if (!record || !suspicion) return;
-    const left = leftMs(suspicion, this.#context.nowMs);
-    if (left > 0) suspicion.token = this.#context.setTimer({ kind: "suspicion", name }, left);
+    if (!record) return;
+    record.suspicionTimer = undefined;
+    if (!record.suspicion) return;
+    if (leftMs(record.suspicion, this.#context.nowMs) > 0) this.#armSuspicion(record, record.suspicion);
     else this.dead({ type: "dead", node: name, incarnation: record.incarnation, from: this.#context.self.name });
   }
 
@@ -126,7 +126,7 @@ export class Rumours {
   #revive(record: MemberRecord, rumour: Alive): void {
     const { table, nowMs } = this.#context;
     const before = record.state;
-    this.#endSuspicion(record);
+    record.suspicion = undefined;
     record.leaveIntended = false;
     record.incarnation = rumour.incarnation;
     record.vsn = rumour.vsn;
@@ -142,33 +142,37 @@ export class Rumours {
   }
 
   #confirm(record: MemberRecord, suspicion: Suspicion, rumour: Suspect): void {
-    const { table, nowMs } = this.#context;
+    const { table } = this.#context;
     // Made-up names, and the suspect itself, must not shorten its time.
     if (!table.get(rumour.from) || rumour.from === rumour.node || !confirm(suspicion, rumour.from)) return;
-    this.#context.dropTimer(suspicion.token);
-    suspicion.token = this.#context.setTimer({ kind: "suspicion", name: record.name }, leftMs(suspicion, nowMs));
+    this.#armSuspicion(record, suspicion);
     this.#context.broadcast(rumour.node, rumour);
+  }
+
+  /** A timer that is armed and fires earlier looks again then. Whoever accuses a member and clears it by turns, a hundred
+   *  times in a packet, must not arm as many timers. */
+  #armSuspicion(record: MemberRecord, suspicion: Suspicion): void {
+    const { nowMs } = this.#context;
+    const left = leftMs(suspicion, nowMs);
+    const armed = record.suspicionTimer;
+    if (armed && armed.dueMs <= nowMs + left) return;
+    if (armed) this.#context.dropTimer(armed.token);
+    const token = this.#context.setTimer({ kind: "suspicion", name: record.name }, left);
+    record.suspicionTimer = { token, dueMs: nowMs + left };
   }
 
   /** Also for one who was suspected with a lower incarnation and has refuted that since: its time starts anew. */
   #startSuspicion(record: MemberRecord, rumour: Suspect): void {
     const { table, profile, nowMs } = this.#context;
     const wasAlive = record.state === "alive";
-    this.#endSuspicion(record);
     record.incarnation = rumour.incarnation;
     table.setState(record, "suspect", nowMs);
-    const suspicion = newSuspicion(profile, table.poolSize, rumour.from, nowMs);
-    const token = this.#context.setTimer({ kind: "suspicion", name: record.name }, leftMs(suspicion, nowMs));
-    record.suspicion = { ...suspicion, token };
+    record.suspicion = newSuspicion(profile, table.poolSize, rumour.from, nowMs);
+    this.#armSuspicion(record, record.suspicion);
     this.#context.broadcast(rumour.node, rumour);
     if (!wasAlive) return;
     this.#context.counts.suspicions += 1;
     this.#tellHostWho("member-suspect", record, rumour.from);
-  }
-
-  #endSuspicion(record: MemberRecord): void {
-    if (record.suspicion) this.#context.dropTimer(record.suspicion.token);
-    record.suspicion = undefined;
   }
 
   /** Whom an accusation is news about; ourselves we defend at once. It creates nobody: it doesn't even say where the
@@ -183,7 +187,7 @@ export class Rumours {
     if (!record || rumour.incarnation >= record.incarnation) return record;
     // Gossip reaches everyone only very probably. Who still repeats what was refuted has missed the refutation, and
     // would hold a living member for dead until the next push/pull.
-    if (record.state === "alive" && from && table.at(from)) this.#correct(record, from, aliveOf(record));
+    if (record.state === "alive" && from && !this.#context.fromStranger) this.#correct(record, from, aliveOf(record));
     return undefined;
   }
 

@@ -1,5 +1,4 @@
 import { expectedConfirmations, type Profile, suspicionMs, suspicionMsMin } from "./profile.ts";
-import type { TimerToken } from "./protocol.ts";
 
 /** The time a suspected member has left, shortened by each confirmation of another member (Lifeguard). */
 export interface Suspicion {
@@ -9,15 +8,9 @@ export interface Suspicion {
   readonly expected: number;
   /** The accuser, and who confirmed; at most one more than `expected`. */
   readonly accusers: Set<string>;
-  token: TimerToken;
 }
 
-export function newSuspicion(
-  profile: Profile,
-  members: number,
-  accuser: string,
-  nowMs: number,
-): Omit<Suspicion, "token"> {
+export function newSuspicion(profile: Profile, members: number, accuser: string, nowMs: number): Suspicion {
   const minMs = suspicionMsMin(profile, members);
   return {
     startMs: nowMs,
@@ -35,7 +28,7 @@ export function confirm(suspicion: Suspicion, by: string): boolean {
   return true;
 }
 
-export function leftMs(suspicion: Omit<Suspicion, "token">, nowMs: number): number {
+export function leftMs(suspicion: Suspicion, nowMs: number): number {
   const { minMs, maxMs, expected, accusers, startMs } = suspicion;
   return suspicionMs(minMs, maxMs, accusers.size - 1, expected) - (nowMs - startMs);
 }

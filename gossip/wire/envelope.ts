@@ -46,9 +46,9 @@ export class Envelope {
     this.header = length === 0 ? EMPTY_BYTES : concatBytes([Uint8Array.of(TYPE.label, length), this.#label]);
   }
 
-  /** What label and encryption add to a packet. */
+  /** What label and encryption add to a packet that we send. */
   get overheadBytes(): number {
-    return this.header.length + (this.#options.keyring ? SEAL_BYTES : 0);
+    return this.header.length + (this.#sealer ? SEAL_BYTES : 0);
   }
 
   get keyring(): Keyring | undefined {

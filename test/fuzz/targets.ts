@@ -5,6 +5,7 @@ import { CONFIG_TARGETS } from "./targets-config.ts";
 import { CRDT_TARGETS } from "./targets-crdt.ts";
 import { GOSSIP_TARGETS } from "./targets-gossip.ts";
 import { HTTP_TARGETS } from "./targets-http.ts";
+import { MEMBER_TARGETS } from "./targets-member.ts";
 import { PEER_TARGETS } from "./targets-peer.ts";
 import { PIECE_TARGETS } from "./targets-pieces.ts";
 import { STORAGE_TARGETS } from "./targets-storage.ts";
@@ -12,6 +13,7 @@ import { STORAGE_TARGETS } from "./targets-storage.ts";
 /** Every parser that faces a socket or a file. */
 export const TARGETS: readonly Target[] = [
   ...GOSSIP_TARGETS,
+  ...MEMBER_TARGETS,
   ...PEER_TARGETS,
   ...CRDT_TARGETS,
   ...PIECE_TARGETS,

@@ -114,6 +114,10 @@ describe("item 11: our own name at another address", () => {
     me.hear(2, alive("me", 9, 30, tags({ actor: actor("me", 4000) })));
     answer(me, 9);
     expect(me.events).toEqual([{ kind: "conflict", name: "me", kept: at(9), refused: at(1), role: "second" }]);
+    me.pass(300);
+    // It hears from us that its name has a second process.
+    const told = me.sent("alive").filter(({ to }) => to.host === at(9).host);
+    expect(told).toMatchObject([{ message: { node: "me", address: at(1) } }]);
     expect(me.swim.self.incarnation).toBe(10);
     me.forget();
     me.step({ kind: "leave" });

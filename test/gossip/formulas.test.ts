@@ -75,7 +75,7 @@ describe("formulas", () => {
     expect(probeTimeoutMs(LAN, 20)).toBe(500);
   });
 
-  it("a later start has a higher incarnation, and every one fits the wire's 32 bits", () => {
+  it("item 10: a later start has a higher incarnation, and every one fits the wire's 32 bits", () => {
     const start = Date.UTC(2026, 4, 1);
     expect(incarnationOfStart(start + 500)).toBe(incarnationOfStart(start) + 1);
     expect(incarnationOfStart(0)).toBe(1);

@@ -3,7 +3,7 @@ import { type GossipConfig, type GossipHost, type MemberEvent, startGossip } fro
 import { encodePacket, PROFILES } from "../../gossip/index.ts";
 import type { Stream } from "../../src/world/world.ts";
 import { SimKernel, type SimNode } from "../sim/world.ts";
-import { CLEAR, labelled } from "./envelopes.ts";
+import { CLEAR, keyOf, labelled } from "./envelopes.ts";
 import { actor, NO_BYTES } from "./one-member.ts";
 
 interface Started {
@@ -101,7 +101,7 @@ describe("gossip host: members", () => {
   );
 
   it(
-    "a killed one is suspected, then dead, then alive again after its restart, without refutation",
+    "a killed one is suspected, then dead, then alive again after its restart, without refutation (item 10)",
     simulated(async (kernel) => {
       const [a, b, c] = await trio(kernel);
       c.node.crash("machine");
@@ -141,7 +141,7 @@ describe("gossip host: members", () => {
   );
 
   it(
-    "two regions that were cut off for five minutes find each other unattended",
+    "two regions that were cut off for five minutes find each other unattended (item 18)",
     simulated(async (kernel) => {
       const [a, b, c] = await trio(kernel);
       kernel.cut("c", "*");
@@ -171,11 +171,34 @@ describe("gossip host: stalls (item 16)", () => {
       expect(a.events.some(({ kind, name }) => kind === "member-suspect" && name === "c")).toBe(true);
     }),
   );
+
+  it(
+    "a suspect gets back the time in which nobody was heard",
+    simulated(async (kernel) => {
+      const a = await start(kernel, "a");
+      const b = await start(kernel, "b", [a.node]);
+      await kernel.until(() => sees(a.host, "a alive", "b alive"), 5000);
+      b.node.crash("machine");
+      await kernel.until(() => sees(a.host, "a alive", "b suspect"), 5000);
+      a.node.stall(30_000);
+      await kernel.sleep(31_000);
+      expect(a.host.member("b")?.state).toBe("suspect");
+      await kernel.until(() => a.host.member("b")?.state === "dead", 5000);
+    }),
+  );
+
+  it(
+    "how much may wait meanwhile is told",
+    simulated(async (kernel) => {
+      const { host } = await start(kernel, "a");
+      expect(host.figures().receiveBufferBytes).toBeGreaterThan(0);
+    }),
+  );
 });
 
 describe("gossip host: what others send", () => {
   it(
-    "packets and streams of another cluster are dropped and counted, and pools stay apart",
+    "item 17: packets and streams of another cluster are dropped and counted, and pools stay apart",
     simulated(async (kernel) => {
       const a = await start(kernel, "a");
       const stranger = await start(kernel, "stranger", [a.node], { label: "other" });
@@ -186,7 +209,7 @@ describe("gossip host: what others send", () => {
   );
 
   it(
-    "garbage on both ports is counted by kind and changes nothing",
+    "item 19: garbage on both ports is counted by kind and changes nothing",
     simulated(async (kernel) => {
       const [a, b] = await trio(kernel);
       const { world, host } = kernel.makeWorld({ name: "attacker", region: "eu" });
@@ -231,7 +254,28 @@ describe("gossip host: what others send", () => {
   );
 
   it(
-    "streams that say nothing are bounded in number and closed after ten seconds, and members still join",
+    "item 19: a stranger's packet that is shorter than its answer, sealed, would be, gets none",
+    simulated(async (kernel) => {
+      const keys = [keyOf(1)];
+      const { node } = await start(kernel, "a", [], { keys, verifyIncoming: false });
+      const { world, host } = kernel.makeWorld({ name: "stranger", region: "eu" });
+      const answers: number[] = [];
+      const socket = await world.network.bindDatagrams({ host, port: 9 }, (bytes) => answers.push(bytes.length));
+      const named = { sourceAddr: host, sourcePort: 9, sourceNode: "stranger" };
+      const unnamed = { sourceAddr: "", sourcePort: 0, sourceNode: "" };
+      for (const source of [unnamed, named]) {
+        const ping = encodePacket([{ type: "ping", seq: 1, node: "a", ...source }], labelled("shop"), false);
+        socket.send({ host: node.host, port: PORT }, ping);
+        await kernel.sleep(100);
+        if (source === unnamed) expect(answers).toEqual([]);
+        else expect(answers[0]).toBeLessThanOrEqual(ping.length);
+      }
+      expect(answers.length).toBe(1);
+    }),
+  );
+
+  it(
+    "item 19: streams that say nothing are bounded in number and closed after ten seconds, and members still join",
     simulated(async (kernel) => {
       const a = await start(kernel, "a");
       const { world } = kernel.makeWorld({ name: "attacker", region: "eu" });
@@ -252,7 +296,7 @@ describe("gossip host: what others send", () => {
   );
 
   it(
-    "a table larger than the stream's bound is refused while it comes",
+    "item 19: a table larger than the stream's bound is refused while it comes",
     simulated(async (kernel) => {
       const a = await start(kernel, "a");
       const { world } = kernel.makeWorld({ name: "attacker", region: "eu" });
@@ -279,7 +323,7 @@ describe("gossip host: what others send", () => {
 
 describe("gossip host: options", () => {
   const refusals: [string, Partial<GossipConfig>, RegExp][] = [
-    ["no label off loopback", { label: "" }, /needs a label/],
+    ["item 17: no label off loopback", { label: "" }, /needs a label/],
     ["a label over 255 bytes", { label: "x".repeat(256) }, /at most 255/],
     ["a wildcard without an address for others", { bind: { host: "0.0.0.0", port: PORT } }, /set gossip.advertise/],
     ["a name as the address for others", { advertise: { host: "a.example", port: PORT } }, /IPs, not a.example/],

@@ -4,8 +4,10 @@ import type { Effect, MemberEvent, SwimEvent, TimerToken } from "../../gossip/sw
 import type { Endpoint } from "../../gossip/wire/address.ts";
 import type { Keyring } from "../../gossip/wire/keyring.ts";
 import type { Alive, Message, NodeState, Ping } from "../../gossip/wire/messages.ts";
+import { encodePacket } from "../../gossip/wire/packet.ts";
 import { encodeTags } from "../../gossip/wire/tags.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
+import { BARE } from "./envelopes.ts";
 
 export const VSN = Uint8Array.of(1, 5, 2, 2, 5, 4);
 export const NO_BYTES = new Uint8Array(0);
@@ -28,6 +30,11 @@ export function alive(node: string, n: number, incarnation: number, meta: Uint8A
 
 export function row(node: string, n: number, incarnation: number, state: NodeState["state"]): NodeState {
   return { node, incarnation, state, address: at(n), meta: tags({}), vsn: VSN };
+}
+
+/** How long the messages are together, nothing around them. */
+export function packetBytes(messages: readonly Message[]): number {
+  return encodePacket(messages, BARE, false).length;
 }
 
 type Send = Extract<Effect, { kind: "send" }>;
@@ -82,12 +89,12 @@ export class OneMember {
   }
 
   hear(from: number, ...messages: Message[]): Effect[] {
-    return this.step({ kind: "packet", from: at(from), messages });
+    return this.step({ kind: "packet", from: at(from), messages, roomBytes: packetBytes(messages) });
   }
 
   /** As `hear`, from a holder of the keys. */
   hearSealed(from: number, ...messages: Message[]): Effect[] {
-    return this.step({ kind: "packet", from: at(from), messages, sealed: true });
+    return this.step({ kind: "packet", from: at(from), messages, roomBytes: packetBytes(messages), sealed: true });
   }
 
   /** Members "m2" … at 10.0.0.2 …, alive with incarnation 5. */
@@ -139,6 +146,11 @@ export class OneMember {
         .filter((message): message is Extract<Message, { type: T }> => message.type === type)
         .map((message) => ({ to: packet.to, message, packet })),
     );
+  }
+
+  /** Armed and not fired, those too whose token means nothing any more. */
+  get openTimers(): number {
+    return this.#timers.length;
   }
 
   get packets(): readonly Send[] {

@@ -54,7 +54,7 @@ describe("pool", () => {
     }
   });
 
-  it("both halves of a total cut of an hour find each other within a minute, unattended", () => {
+  it("both halves of a total cut of an hour find each other within a minute, unattended (item 18)", () => {
     for (const seeds of [["n0"], ["n0", "n1"]]) {
       const pool = Pool.settled(20, { seed: 8 }, seeds);
       const half = (name: string): boolean => Number(name.slice(1)) % 2 === 0;
@@ -69,7 +69,7 @@ describe("pool", () => {
     }
   });
 
-  it("halves find each other also when every configured seed is gone for good", () => {
+  it("halves find each other also when every configured seed is gone for good (item 18)", () => {
     const pool = Pool.settled(20, { seed: 9 });
     pool.crash("n0");
     pool.run(MINUTE_MS);
@@ -83,7 +83,7 @@ describe("pool", () => {
     );
   });
 
-  it("who slept for 5 s suspects nobody, and is alive for all others within seconds", () => {
+  it("who slept for 5 s suspects nobody, and is alive for all others within seconds (item 16)", () => {
     for (let seed = 0; seed < 20; seed++) {
       const pool = Pool.settled(7, { seed });
       pool.run(5000 + seed * 53);
@@ -101,7 +101,7 @@ describe("pool", () => {
     }
   });
 
-  it("a restart is alive for all without a refutation round, whether its death was noticed or not", () => {
+  it("a restart is alive for all without a refutation round, whether its death was noticed or not (item 10)", () => {
     for (const downMs of [600, 60_000]) {
       const pool = Pool.settled(10, { seed: 11 });
       pool.crash("n4");
@@ -114,7 +114,7 @@ describe("pool", () => {
     }
   });
 
-  it("a pod that returns with another address before its death was noticed is let in by all", () => {
+  it("a pod that returns with another address before its death was noticed is let in by all (item 11)", () => {
     const pool = Pool.settled(10, { seed: 12 });
     pool.crash("n4");
     pool.run(500);
@@ -128,7 +128,7 @@ describe("pool", () => {
     expect(pool.events("conflict")).toEqual([]);
   });
 
-  it("a second process under a living member's name learns that it is second, and the first stays for all", () => {
+  it("a second process under a living member's name learns that it is second, and the first stays for all (item 11)", () => {
     const pool = Pool.settled(10, { seed: 13 });
     const first = pool.addressOf("n4");
     const swims = pool.names.filter((name) => name !== "n4").map((name) => pool.swim(name));

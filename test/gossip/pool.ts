@@ -2,6 +2,7 @@ import { Swim } from "../../gossip/swim/machine.ts";
 import { incarnationOfStart, LAN, type Profile } from "../../gossip/swim/profile.ts";
 import type { Effect, MemberEvent, MemberState, SwimEvent, TimerToken } from "../../gossip/swim/protocol.ts";
 import { type Endpoint, endpointKey } from "../../gossip/wire/address.ts";
+import { PACKET_BYTES } from "../../gossip/wire/packet.ts";
 import { present } from "../../src/kernel/assert.ts";
 import { type Rng, seededRng } from "../../src/kernel/rng.ts";
 import { actor } from "./one-member.ts";
@@ -199,7 +200,10 @@ export class Pool {
   #send(life: Life, { to, messages }: Extract<Effect, { kind: "send" }>): void {
     if (this.#lost(life, to)) return;
     const from = life.address;
-    this.#agenda.at(this.nowMs + this.#delayMs(), () => this.#arrive(to, () => ({ kind: "packet", from, messages })));
+    const roomBytes = PACKET_BYTES; // nobody forges senders here
+    this.#agenda.at(this.nowMs + this.#delayMs(), () =>
+      this.#arrive(to, () => ({ kind: "packet", from, messages, roomBytes })),
+    );
   }
 
   #lost(life: Life, to: Endpoint): boolean {

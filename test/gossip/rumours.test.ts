@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { Message } from "../../gossip/wire/messages.ts";
 import { decodePacket, encodePacket } from "../../gossip/wire/packet.ts";
-import { BARE, labelled } from "./envelopes.ts";
+import { BARE, keyOf, keyring, labelled } from "./envelopes.ts";
 import { alive, at, OneMember, row, tags } from "./one-member.ts";
 
 // The items are those of design/gossip.md, "Things that are easily wrong".
@@ -271,6 +272,21 @@ describe("item 17: labels", () => {
       messages: [],
       rejects: ["foreign-label"],
     });
+  });
+});
+
+describe("item 20: a replayed packet", () => {
+  it("is at worst a suspicion, which its member refutes", () => {
+    const me = new OneMember({ keyring: keyring(keyOf(1)) }).meet(2, 3);
+    const accusations = [5, 6].map((incarnation): Message => ({ type: "dead", node: "m2", incarnation, from: "m3" }));
+    me.hearSealed(3, accusations[0] as Message);
+    me.hearSealed(2, alive("m2", 2, 7));
+    for (const message of accusations) me.hearSealed(3, message); // of before the refutation
+    me.hearSealed(2, alive("m2", 2, 5, tags({ region: "old" })));
+    expect(me.swim.member("m2")).toMatchObject({ state: "alive", incarnation: 7, meta: new Map() });
+    me.hearSealed(3, { type: "suspect", node: "me", incarnation: 10, from: "m3" });
+    me.hearSealed(3, { type: "suspect", node: "me", incarnation: 10, from: "m3" });
+    expect(me.swim.self).toMatchObject({ state: "alive", incarnation: 11 });
   });
 });
 

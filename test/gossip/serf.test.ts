@@ -235,7 +235,7 @@ describe("events and queries of others", () => {
   });
 });
 
-describe("keys", () => {
+describe("item 20: keys", () => {
   const answersOf = (me: OneMember): KeyResponse[] =>
     told(me, "query-response").map(({ payload }) => decodeKeyResponse(payload));
 

@@ -16,7 +16,13 @@ export type RulesFinder =
   /** The search over schedules, with these faults (default: all but traceless). */
   | { readonly world: readonly Fault[] | "all"; readonly nodes?: number };
 
-export type Finder = RulesFinder | SimFinder;
+/** Tests that name a numbered trap of the gossip design ("item 7"): one of them must go red. */
+export interface TrapFinder {
+  readonly tests: string;
+  readonly item: number;
+}
+
+export type Finder = RulesFinder | SimFinder | TrapFinder;
 
 export interface Mutant {
   readonly name: string;
@@ -26,7 +32,7 @@ export interface Mutant {
   readonly finder: Finder;
 }
 
-type Patch = readonly [find: string, replace: string];
+export type Patch = readonly [find: string, replace: string];
 
 export function inFile(file: string): (name: string, finder: Finder, ...patches: Patch[]) => Mutant {
   return (name, finder, ...patches) => ({

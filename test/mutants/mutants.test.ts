@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { MODEL_NAMES, MUTANTS } from "./mutants.ts";
+import { ofTheGossip } from "./of-the-gossip.ts";
 import { NOT_EXPRESSIBLE } from "./of-the-rules.ts";
 import { MutantRunner } from "./runner.ts";
 
@@ -24,6 +25,9 @@ const SAMPLE = [
   "answers-before-commit",
   "cuts-without-a-floor",
   "sessions-wait-for-nothing",
+  "item-1-own-plus-one",
+  "item-13-buddy-not-told",
+  "item-19-strangers-like-members",
 ];
 
 describe("planted bugs", () => {
@@ -43,6 +47,11 @@ describe("planted bugs", () => {
   it("stand in the source as they say, each under its own name", async () => {
     for (const mutant of MUTANTS) runner.check(mutant);
     expect(new Set(MUTANTS.map(({ name }) => name)).size).toBe(MUTANTS.length);
+  });
+
+  it("include a wrong form of each of the 20 traps of gossip", () => {
+    const items = ofTheGossip.map(({ finder }) => "tests" in finder && finder.item);
+    expect(new Set(items)).toEqual(new Set(Array.from({ length: 20 }, (_, i) => i + 1)));
   });
 
   it("include every bug of the executable model, or say why not", () => {

@@ -1,11 +1,19 @@
 // Plausible wrong forms of the rules, as small patches. The tests must find each of them; a survivor is a missing test.
 
 import type { Mutant } from "./mutant.ts";
+import { ofTheGossip } from "./of-the-gossip.ts";
 import { ofTheNode } from "./of-the-node.ts";
 import { NOT_EXPRESSIBLE, ofTheModel, ofTheRules } from "./of-the-rules.ts";
 import { ofTheKernel, ofTheTypes } from "./of-the-types.ts";
 
-export const MUTANTS: readonly Mutant[] = [...ofTheModel, ...ofTheRules, ...ofTheKernel, ...ofTheTypes, ...ofTheNode];
+export const MUTANTS: readonly Mutant[] = [
+  ...ofTheModel,
+  ...ofTheRules,
+  ...ofTheKernel,
+  ...ofTheTypes,
+  ...ofTheNode,
+  ...ofTheGossip,
+];
 
 /** Every mutant of the model, by name: those here and those that can't be. */
 export const MODEL_NAMES: readonly string[] = [

@@ -9,12 +9,14 @@ import { rolldown } from "rolldown";
 import type { Order } from "./finders.ts";
 import type { Finder, Mutant } from "./mutant.ts";
 import type { SimOrder } from "./sim-finder.ts";
+import { redTest } from "./trap-finder.ts";
 
 export interface Outcome {
   readonly mutant: string;
   readonly found: boolean;
   /** Which law or what violation; "never ends" when it had to be stopped. */
   readonly by: string | null;
+  /** Ours; tests of traps run in processes of their own. */
   readonly cpuSeconds: number;
 }
 
@@ -28,6 +30,12 @@ function findRoot(): string {
   return folder;
 }
 
+const PARTS = ["crdt", "src", "gossip", ...["gossip", "mutants", "property", "replication", "sim", "wire"].map(inTest)];
+
+function inTest(folder: string): string {
+  return `test/${folder}`;
+}
+
 export class MutantRunner {
   readonly #folder: string = mkdtempSync(join(tmpdir(), "starling-mutants-"));
   readonly #budgetMs: number;
@@ -37,7 +45,7 @@ export class MutantRunner {
   constructor(budgetMs: number) {
     this.#budgetMs = budgetMs;
     const root = findRoot();
-    for (const part of ["crdt", "src", "gossip", "test/property", "test/mutants", "test/sim", "test/replication"])
+    for (const part of PARTS)
       cpSync(join(root, part), join(this.#folder, part), {
         recursive: true,
         filter: (path) => !path.endsWith(".json"),
@@ -67,6 +75,7 @@ export class MutantRunner {
 
   async #ask(finder: Finder, others: boolean): Promise<string | null> {
     const budgetMs = this.#budgetMs;
+    if ("tests" in finder) return redTest(this.#folder, finder, 4 * budgetMs);
     if ("sim" in finder) return this.#find(await this.#bundle("sim-finder"), { finder, budgetMs });
     return this.#find(await this.#bundle("finders"), { finder, others, budgetMs });
   }

@@ -224,6 +224,14 @@ describe("items 19 and 20: layers", () => {
     expect(slugOf(() => new StreamDecoder(lenient, LIMITS).push(wrapped))).toBe("nested");
   });
 
+  it("a packet that would become larger than any packet is refused", () => {
+    const packed = labelled("", { compress: true });
+    const user = (bytes: number): Uint8Array =>
+      packed.compressed(concatBytes([Uint8Array.of(8), new Uint8Array(bytes)]));
+    expect(decodePacket(user(65_534), packed)).toMatchObject({ messages: [{ type: "user" }], rejects: [] });
+    expect(decodePacket(user(65_535), packed)).toEqual({ messages: [], rejects: ["too-large"] });
+  });
+
   it("a whole layer around half a message is refused, not waited for", () => {
     const half = encodeStream(TABLE, BARE).subarray(0, 900);
     const wrapped = labelled("", { compress: true }).compressed(half);

@@ -169,13 +169,18 @@ describe("packets", () => {
     expect(decodePacket(Uint8Array.of(12, 1, 2), BARE).rejects).toEqual(["truncated"]);
   });
 
-  it("a damaged part costs only itself, and what was cut off counts once", () => {
+  it("a damaged part costs only itself, and what was cut off counts once (item 19)", () => {
     const good = encodeMessage({ type: "nack", seq: 1 });
     const head = Uint8Array.of(7, 3, 0, good.length, 0, 1, 0, 200);
     const packet = concatBytes([head, good, Uint8Array.of(99), good]);
     expect(decodePacket(packet, BARE)).toEqual({
       messages: [{ type: "nack", seq: 1 }],
       rejects: ["truncated", "unknown-type"],
+    });
+    const unknownFirst = concatBytes([Uint8Array.of(7, 2, 0, 1, 0, good.length, 99), good]);
+    expect(decodePacket(unknownFirst, BARE)).toEqual({
+      messages: [{ type: "nack", seq: 1 }],
+      rejects: ["unknown-type"],
     });
     expect(decodePacket(Uint8Array.of(7, 200, 0), BARE).rejects).toEqual(["truncated"]);
   });
@@ -226,7 +231,7 @@ describe("streams", () => {
       }
   });
 
-  it("what is too large is refused by its announcement, before it came", () => {
+  it("what is too large is refused by its announcement, before it came (item 19)", () => {
     const bytes = encodeStream({ ...table, userState: new Uint8Array(20_000) }, BARE);
     expect(slugOf(() => new StreamDecoder(BARE, limits).push(bytes.subarray(0, 60)))).toBe("too-large");
     const many = new MsgpackWriter().plainByte(6).map(1).text("Nodes").uint(11).finish();
