@@ -155,6 +155,7 @@ function gossipConfig({ node, gossip, cluster }: Config, memory: GossipMemory): 
     verifyOutgoing: gossip.verifyOutgoing,
     profile: gossip.profile,
     seeds: cluster.seeds,
+    lookups: cluster.lookups,
     remembered: memory.addresses(),
   };
 }

@@ -2,6 +2,7 @@ import { assertNever, InputError, present } from "../../src/kernel/assert.ts";
 import { parseActorId, startOfActor } from "../../src/kernel/ids.ts";
 import type { Address, DatagramSocket, Listener, World } from "../../src/world/world.ts";
 import { formatAddress } from "../../src/world/world.ts";
+import { type AskedSource, parseSeed, type SeedSource } from "../discovery/notation.ts";
 import {
   canonicalHost,
   decodePacket,
@@ -24,9 +25,10 @@ import {
 } from "../index.ts";
 import { GossipStreams } from "./gossip-streams.ts";
 import { LateTimers } from "./late-timers.ts";
+import { type LookupConfig, SeedFinder, type SeedSourceView } from "./seed-finder.ts";
 
 /** What gossip needs of a World. */
-export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "aead" | "log">;
+export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "disk" | "aead" | "log">;
 
 export interface GossipConfig {
   /** This member's name in the pool: the node's id. */
@@ -45,8 +47,9 @@ export interface GossipConfig {
   readonly verifyIncoming: boolean;
   readonly verifyOutgoing: boolean;
   readonly profile: ProfileName;
-  /** "host:port" or "[ipv6]:port"; our own address may be among them. */
+  /** Addresses, and where to ask for them (discovery/notation.ts); our own address may be among them. */
   readonly seeds: readonly string[];
+  readonly lookups: LookupConfig;
   /** Where members were in an earlier life of this node; unusable ones are left out. */
   readonly remembered?: readonly string[];
 }
@@ -60,6 +63,7 @@ export interface GossipOptions {
 }
 
 export type { KeyOperation, Member, MemberEvent } from "../index.ts";
+export type { LookupConfig, SeedSourceView } from "./seed-finder.ts";
 export type KeyReport = Pick<Extract<Effect, { kind: "key-report" }>, "members" | "answers">;
 
 export interface GossipHost {
@@ -82,6 +86,8 @@ export interface GossipHost {
   close(): Promise<void>;
   /** What was dropped, by reason. */
   rejects(): ReadonlyMap<string, number>;
+  /** How the sources of seeds stand that have to be asked. */
+  seedSources(): readonly SeedSourceView[];
 }
 
 /** Rows of the largest possible names and metadata in a full table still fit a push/pull message. */
@@ -100,7 +106,7 @@ export async function startGossip(options: GossipOptions): Promise<GossipHost> {
   const seeds = config.seeds.map(parseSeed);
   const host = new Host(options);
   await host.listen();
-  host.run(seeds, (config.remembered ?? []).flatMap(usableSeed));
+  host.run(seeds, (config.remembered ?? []).flatMap(usableAddress));
   world.log.info("gossip.started", { name: config.name, local: formatAddress(host.local), seeds: config.seeds });
   return host;
 }
@@ -125,22 +131,14 @@ function envelopeOf({ world, config }: GossipOptions): Envelope {
   return new Envelope({ label, compress, keyring, verifyIncoming, verifyOutgoing });
 }
 
-function usableSeed(text: string): Address[] {
+function usableAddress(text: string): Address[] {
   try {
-    return [parseSeed(text)];
+    const source = parseSeed(text);
+    return source.kind === "static" ? [source.address] : [];
   } catch (error) {
     if (error instanceof InputError) return [];
     throw error;
   }
-}
-
-function parseSeed(text: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined || port < 1 || port > 65535)
-    throw new InputError("bad-seed", `gossip seed ${JSON.stringify(text)} must look like host:port or [ipv6]:port`);
-  return { host: canonicalHost(host), port };
 }
 
 /** When this life started, by its actor where the tags name one. Throws InputError for a malformed actor. */
@@ -156,6 +154,7 @@ class Host implements GossipHost {
   readonly #timers: LateTimers;
   readonly #streams: GossipStreams;
   #machine: Swim | undefined;
+  #finder: SeedFinder | undefined;
   #socket: DatagramSocket | undefined;
   #listener: Listener | undefined;
   #closed = false;
@@ -204,7 +203,7 @@ class Host implements GossipHost {
     }
   }
 
-  run(seeds: readonly Address[], remembered: readonly Address[]): void {
+  run(sources: readonly SeedSource[], remembered: readonly Address[]): void {
     const { config, meta, world } = this.#options;
     const { profile, name } = config;
     const self = { name, address: this.local, meta, incarnation: incarnationOfStart(startOf(meta, world)) };
@@ -212,7 +211,14 @@ class Host implements GossipHost {
     const swim = { profile: PROFILES[profile], packetBytes, membersMax: MEMBERS_MAX, keyring: this.#envelope.keyring };
     this.#machine = new Swim(swim, self, world.rng.fork());
     this.#step({ kind: "start" });
-    this.#step({ kind: "join", seeds, remembered });
+    const fixed = sources.flatMap((source) => (source.kind === "static" ? [source.address] : []));
+    const join = (seeds: readonly Address[]): void => this.#step({ kind: "join", seeds, remembered });
+    join(fixed);
+    const asked = sources.filter((source): source is AskedSource => source.kind !== "static");
+    if (asked.length === 0) return;
+    const { lookups } = config;
+    this.#finder = new SeedFinder({ world, lookups, fixed, sources: asked, onSeeds: join });
+    this.#finder.start();
   }
 
   get local(): Address {
@@ -236,6 +242,10 @@ class Host implements GossipHost {
 
   rejects(): ReadonlyMap<string, number> {
     return this.#rejects;
+  }
+
+  seedSources(): readonly SeedSourceView[] {
+    return this.#finder?.views() ?? [];
   }
 
   updateMeta(meta: ReadonlyMap<string, string>): void {
@@ -267,6 +277,7 @@ class Host implements GossipHost {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#finder?.close();
     this.#timers.close();
     this.#streams.close();
     this.#socket?.close();

@@ -43,6 +43,12 @@ describe("sources", () => {
       name: "starling",
       salt: OWN.salt,
       seeds: [],
+      lookups: {
+        dnsServer: null,
+        consulToken: "",
+        kubernetesApi: { host: "kubernetes.default.svc", port: 443 },
+        kubernetesCredentials: "/var/run/secrets/kubernetes.io/serviceaccount",
+      },
       owners: [{ id: "n1", region: "local" }],
     });
     expect(made.dev).toBe(false);

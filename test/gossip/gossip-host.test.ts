@@ -3,7 +3,7 @@ import { type GossipConfig, type GossipHost, type MemberEvent, startGossip } fro
 import { encodePacket } from "../../gossip/index.ts";
 import type { Stream } from "../../src/world/world.ts";
 import { SimKernel, type SimNode } from "../sim/world.ts";
-import { CLEAR, labelled } from "./envelopes.ts";
+import { CLEAR, LOOKUPS, labelled } from "./envelopes.ts";
 import { actor, NO_BYTES } from "./one-member.ts";
 
 interface Started {
@@ -29,6 +29,7 @@ async function start(
       bind: { host: node.host, port: PORT },
       label: "shop",
       ...CLEAR,
+      lookups: LOOKUPS,
       profile: "lan",
       seeds: seeds.map((seed) => `${seed.host}:${PORT}`),
       ...change,
@@ -308,6 +309,7 @@ describe("gossip host: options", () => {
         profile: "lan",
         seeds: [],
         ...CLEAR,
+        lookups: LOOKUPS,
       } as const;
       const again = (port: number): Promise<GossipHost> =>
         startGossip({

@@ -2,7 +2,7 @@ import type { Config } from "../../src/config/types.ts";
 import { makeApp } from "../../src/http/app.ts";
 import type { HttpDeps, MemberView } from "../../src/http/deps.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
-import { CLEAR } from "../gossip/envelopes.ts";
+import { CLEAR, LOOKUPS } from "../gossip/envelopes.ts";
 import { MemoryReplica } from "./memory-replica.ts";
 import { makeTestWorld, type TestWorld } from "./test-world.ts";
 
@@ -33,7 +33,7 @@ export function testConfig(index = 0, overrides: Partial<Config["limits"]> = {})
     client: { bind, advertise: bind },
     gossip: { bind, advertise: bind, profile: "local", label: "", ...CLEAR },
     peer: { bind, advertise: bind },
-    cluster: { id: "c-1", name: "test", salt: new Uint8Array(16).fill(7), seeds: [], owners: OWNERS },
+    cluster: { id: "c-1", name: "test", salt: new Uint8Array(16).fill(7), seeds: [], lookups: LOOKUPS, owners: OWNERS },
     replication: { syncIntervalMs: 2_000, historyMs: 86_400_000, logMaxBytes: 2 ** 30 },
     clock: { maxDriftMs: 500 },
     limits: {

@@ -9,15 +9,17 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "gossip/wire": ["src/kernel"],
   "gossip/swim": ["src/kernel", "gossip/wire"],
   "gossip/antientropy": ["src/kernel"],
+  "gossip/discovery": ["src/kernel", "gossip/wire"],
   "gossip/index.ts": ["gossip/wire", "gossip/swim", "gossip/antientropy"],
-  "gossip/drivers": ["src/kernel", "gossip/index.ts", "gossip/swim", "src/world/world.ts"],
+  "gossip/drivers": ["src/kernel", "gossip/index.ts", "gossip/swim", "gossip/discovery", "src/world/world.ts"],
 
   "src/conflicts": ["src/kernel", "crdt/index.ts"],
 
   "src/storage": ["src/kernel", "type crdt/index.ts"],
   "src/world": ["src/kernel", "type src/storage/store.ts"],
   "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts"],
-  "src/config": ["src/kernel", "src/world/world.ts"],
+  // How seeds are written is said once, where they are understood.
+  "src/config": ["src/kernel", "gossip/discovery/notation.ts", "src/world/world.ts"],
 
   "src/replication": [
     "src/kernel",
