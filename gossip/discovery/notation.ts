@@ -76,13 +76,15 @@ function bad(sentence: string): InputError {
   return new InputError("bad-seed", sentence);
 }
 
+/** Without its query: who writes a parameter that we don't know may have written a secret. */
 function quoted(text: string): string {
-  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+  const [shown = ""] = text.split("?");
+  return JSON.stringify(shown.length > 200 ? `${shown.slice(0, 200)}…` : shown);
 }
 
 /** Seeds are shown and logged, so nothing secret may be in them; what was written is not repeated here either. */
 function refuseSecrets(text: string): void {
-  if (/:\/\/[^/?#]*@/.test(text) || /[?&](?:token|password|secret|auth)[^=&]*=/i.test(text))
+  if (/:\/\/[^/?#]*@/.test(text) || /[?&][^=&]*(?:token|password|secret|auth)[^=&]*=/i.test(text))
     throw bad(
       "a seed holds no password or token, for seeds are shown and logged: a Consul token belongs into cluster.consul_token " +
         "(STARLING_CLUSTER_CONSUL_TOKEN), a Kubernetes token is read from cluster.kubernetes_credentials",

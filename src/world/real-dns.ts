@@ -72,6 +72,8 @@ function sentenceOf(error: unknown, { timeoutMs }: LookupLimits): Error {
       return new Error("the DNS server failed (SERVFAIL)");
     case "EREFUSED":
       return new Error("the DNS server refused to answer (REFUSED)");
+    case "EBADRESP":
+      return new Error("the DNS server's answer makes no sense (EBADRESP)");
     case "EAI_AGAIN":
       return new Error("no DNS server answers for now (EAI_AGAIN)");
     case "ECONNREFUSED":
