@@ -3,6 +3,7 @@ import { fromHex } from "../../src/kernel/bytes.ts";
 import type { Target } from "./target.ts";
 import { CONFIG_TARGETS } from "./targets-config.ts";
 import { CRDT_TARGETS } from "./targets-crdt.ts";
+import { DISCOVERY_TARGETS } from "./targets-discovery.ts";
 import { GOSSIP_TARGETS } from "./targets-gossip.ts";
 import { HTTP_TARGETS } from "./targets-http.ts";
 import { PEER_TARGETS } from "./targets-peer.ts";
@@ -12,6 +13,7 @@ import { STORAGE_TARGETS } from "./targets-storage.ts";
 /** Every parser that faces a socket or a file. */
 export const TARGETS: readonly Target[] = [
   ...GOSSIP_TARGETS,
+  ...DISCOVERY_TARGETS,
   ...PEER_TARGETS,
   ...CRDT_TARGETS,
   ...PIECE_TARGETS,

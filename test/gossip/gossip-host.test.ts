@@ -90,6 +90,22 @@ describe("gossip host: members", () => {
   );
 
   it(
+    "a seed that is a name is looked up, also when nobody knows it at first, and the start doesn't wait for it",
+    simulated(async (kernel) => {
+      const b = await start(kernel, "b", [], { seeds: [`a:${PORT}`] });
+      await kernel.sleep(100_000);
+      expect(b.host.seedSources()).toMatchObject([
+        { source: "a:7002", lastError: "DNS knows no such name", addresses: [] },
+      ]);
+      const a = await start(kernel, "a");
+      await kernel.until(() => sees(a.host, "a alive", "b alive") && sees(b.host, "a alive", "b alive"), 35_000);
+      expect(b.host.seedSources()).toMatchObject([{ lastError: null, addresses: [{ host: a.node.host, port: PORT }] }]);
+      await b.host.close();
+      await kernel.sleep(100_000); // nothing is asked any more
+    }),
+  );
+
+  it(
     "the start doesn't wait for seeds, and one that comes up later is found",
     simulated(async (kernel) => {
       const late = kernel.makeWorld({ name: "late", region: "eu" });
