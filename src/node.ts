@@ -76,6 +76,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       estimateRttMs: (from, to) => members.estimateRttMs(from, to),
       gossipKeys: async (operation, key) => (await gossip?.keys(operation, key)) ?? { members: 0, answers: new Map() },
       gossipRejects: () => gossip?.rejects() ?? new Map(),
+      seedSources: () => members.seedSources(),
       events: members,
       version: VERSION,
       ...(shaped && { network: shaped }),

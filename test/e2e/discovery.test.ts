@@ -70,6 +70,12 @@ describe("nodes that are given a DNS service for seeds, by the environment", () 
       async () => (await Promise.all(["eu", "us", "ap"].map(aliveAt))).every((alive) => alive === "ap,eu,us"),
       40_000,
     );
+    const sources = (await (await fetch(`${cluster.node("eu").url}/cluster/gossip/seeds`)).json()) as {
+      items: { source: string; addresses: string[] }[];
+    };
+    const wanted = ["eu", "us"].map((name) => `127.0.0.1:${cluster.node(name).ports.gossip}`);
+    expect(sources.items.map(({ source }) => source)).toEqual([`dns+srv://${SERVICE}`]);
+    expect(sources.items[0]?.addresses.toSorted()).toEqual(wanted.sort());
     // Said once, though asked again and again.
     for (const name of ["eu", "us", "ap"]) expect(notFound(name)).toBe(1);
   });

@@ -1,6 +1,6 @@
 import type { Config } from "../../src/config/types.ts";
 import { makeApp } from "../../src/http/app.ts";
-import type { HttpDeps, MemberView } from "../../src/http/deps.ts";
+import type { HttpDeps, MemberView, SeedSourceState } from "../../src/http/deps.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import { CLEAR, LOOKUPS } from "../gossip/envelopes.ts";
 import { MemoryReplica } from "./memory-replica.ts";
@@ -9,6 +9,18 @@ import { makeTestWorld, type TestWorld } from "./test-world.ts";
 export const OWNERS = [
   { id: parseNodeId("eu-1"), region: parseRegion("eu") },
   { id: parseNodeId("us-1"), region: parseRegion("us") },
+];
+
+export const SEED_SOURCES: readonly SeedSourceState[] = [
+  {
+    source: "dns://starling.example.com:7002",
+    state: "failed",
+    lastError: "DNS knows no such name",
+    addresses: ["10.0.0.1:7002"],
+    nextTryInMs: 1_500,
+    answers: 4,
+    failures: 2,
+  },
 ];
 
 export interface Node extends TestWorld {
@@ -74,6 +86,7 @@ export function makeNode(
     estimateRttMs: (from, to) => (from === to ? null : 42),
     gossipKeys: async () => ({ members: 1, answers: new Map() }),
     gossipRejects: () => new Map([["bad-label", 3]]),
+    seedSources: () => SEED_SOURCES,
     events: {
       subscribe: (listener) => {
         memberListeners.add(listener);
