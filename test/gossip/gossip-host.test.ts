@@ -90,6 +90,35 @@ describe("gossip host: members", () => {
   );
 
   it(
+    "seeds that are addresses are not asked about, and cost no chance: runs stay what they were",
+    simulated(async (kernel) => {
+      const { world, host } = kernel.makeWorld({ name: "x", region: "eu" });
+      let forks = 0;
+      const rng = {
+        ...world.rng,
+        fork: () => {
+          forks++;
+          return world.rng.fork();
+        },
+      };
+      const config = {
+        name: "x",
+        bind: { host, port: PORT },
+        label: "s",
+        profile: "lan",
+        ...CLEAR,
+        lookups: LOOKUPS,
+      } as const;
+      const seeds = ["10.0.0.9:7002", "[2001:db8::1]:7002"];
+      const meta = new Map<string, string>();
+      const onEvent = (): void => undefined;
+      const x = await startGossip({ world: { ...world, rng }, config: { ...config, seeds }, meta, onEvent });
+      expect([forks, x.seedSources()]).toEqual([1, []]);
+      await x.close();
+    }),
+  );
+
+  it(
     "a seed that is a name is looked up, also when nobody knows it at first, and the start doesn't wait for it",
     simulated(async (kernel) => {
       const b = await start(kernel, "b", [], { seeds: [`a:${PORT}`] });
