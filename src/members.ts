@@ -1,7 +1,7 @@
 import type { GossipHost, MemberEvent } from "../gossip/drivers/gossip-host.ts";
 import { estimatedRttMs } from "../gossip/index.ts";
 import type { Config } from "./config/types.ts";
-import type { MemberChange, MemberEvents, MemberView } from "./http/deps.ts";
+import type { MemberChange, MemberEvents, MemberView, SeedSourceState } from "./http/deps.ts";
 import type { ActorId, NodeId, Region } from "./kernel/ids.ts";
 import type { Address, Listener, World } from "./world/world.ts";
 import { formatAddress, parseAddress } from "./world/world.ts";
@@ -61,6 +61,15 @@ export class Members implements MemberEvents {
 
   views(): MemberView[] {
     return (this.#gossip()?.members() ?? []).map((member) => this.#view(member));
+  }
+
+  seedSources(): SeedSourceState[] {
+    const nowMs = this.#world.clock.monotonicMs();
+    return (this.#gossip()?.seedSources() ?? []).map(({ nextTryMs, addresses, ...rest }) => ({
+      ...rest,
+      addresses: addresses.map(formatAddress),
+      nextTryInMs: nextTryMs === null ? null : Math.max(0, Math.round(nextTryMs - nowMs)),
+    }));
   }
 
   /** Where the others that live are: what a restart should know. */

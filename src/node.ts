@@ -77,6 +77,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       estimateRttMs: (from, to) => members.estimateRttMs(from, to),
       gossipKeys: async (operation, key) => (await gossip?.keys(operation, key)) ?? { members: 0, answers: new Map() },
       gossipFigures: () => gossip?.figures() ?? null,
+      seedSources: () => members.seedSources(),
       events: members,
       version: VERSION,
       ...(shaped && { network: shaped }),
@@ -156,6 +157,7 @@ function gossipConfig({ node, gossip, cluster }: Config, memory: GossipMemory): 
     verifyOutgoing: gossip.verifyOutgoing,
     profile: gossip.profile,
     seeds: cluster.seeds,
+    lookups: cluster.lookups,
     remembered: memory.addresses(),
   };
 }

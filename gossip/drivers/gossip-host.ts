@@ -1,6 +1,7 @@
 import { assertNever, present } from "../../src/kernel/assert.ts";
 import type { Address, DatagramSocket, Listener } from "../../src/world/world.ts";
 import { formatAddress } from "../../src/world/world.ts";
+import { type AskedSource, parseSeed, type SeedSource } from "../discovery/notation.ts";
 import {
   canonicalHost,
   decodePacket,
@@ -15,20 +16,14 @@ import {
   type SwimCounts,
   type SwimEvent,
 } from "../index.ts";
-import {
-  checkConfig,
-  envelopeOf,
-  type GossipOptions,
-  MEMBERS_MAX,
-  parseSeed,
-  startOf,
-  usableSeed,
-} from "./gossip-options.ts";
+import { checkConfig, envelopeOf, type GossipOptions, MEMBERS_MAX, startOf, usableAddress } from "./gossip-options.ts";
 import { GossipStreams } from "./gossip-streams.ts";
 import { LateTimers } from "./late-timers.ts";
+import { SeedFinder, type SeedSourceView } from "./seed-finder.ts";
 
 export type { KeyOperation, Member, MemberEvent } from "../index.ts";
 export type { GossipConfig, GossipOptions, GossipWorld } from "./gossip-options.ts";
+export type { LookupConfig, SeedSourceView } from "./seed-finder.ts";
 export type KeyReport = Pick<Extract<Effect, { kind: "key-report" }>, "members" | "answers">;
 
 export interface GossipHost {
@@ -50,6 +45,8 @@ export interface GossipHost {
   /** Ends all at once, without a word to the others. */
   close(): Promise<void>;
   figures(): GossipFigures;
+  /** How the sources of seeds stand that have to be asked. */
+  seedSources(): readonly SeedSourceView[];
 }
 
 /** Counted since the start, but for what is so now. */
@@ -83,7 +80,7 @@ export async function startGossip(options: GossipOptions): Promise<GossipHost> {
   const seeds = config.seeds.map(parseSeed);
   const host = new Host(options);
   await host.listen();
-  host.run(seeds, (config.remembered ?? []).flatMap(usableSeed));
+  host.run(seeds, (config.remembered ?? []).flatMap(usableAddress));
   world.log.info("gossip.started", { name: config.name, local: formatAddress(host.local), seeds: config.seeds });
   return host;
 }
@@ -103,6 +100,7 @@ class Host implements GossipHost {
   readonly #timers: LateTimers;
   readonly #streams: GossipStreams;
   #machine: Swim | undefined;
+  #finder: SeedFinder | undefined;
   #socket: DatagramSocket | undefined;
   #listener: Listener | undefined;
   #closed = false;
@@ -153,7 +151,7 @@ class Host implements GossipHost {
     }
   }
 
-  run(seeds: readonly Address[], remembered: readonly Address[]): void {
+  run(sources: readonly SeedSource[], remembered: readonly Address[]): void {
     const { config, meta, world } = this.#options;
     const { profile, name } = config;
     const self = { name, address: this.local, meta, incarnation: incarnationOfStart(startOf(meta, world)) };
@@ -161,7 +159,14 @@ class Host implements GossipHost {
     const swim = { profile, packetBytes, membersMax: MEMBERS_MAX, keyring: this.#envelope.keyring };
     this.#machine = new Swim(swim, self, world.rng.fork());
     this.#step({ kind: "start" });
-    this.#step({ kind: "join", seeds, remembered });
+    const fixed = sources.flatMap((source) => (source.kind === "static" ? [source.address] : []));
+    const join = (seeds: readonly Address[]): void => this.#step({ kind: "join", seeds, remembered });
+    join(fixed);
+    const asked = sources.filter((source): source is AskedSource => source.kind !== "static");
+    if (asked.length === 0) return;
+    const { lookups } = config;
+    this.#finder = new SeedFinder({ world, lookups, fixed, sources: asked, onSeeds: join });
+    this.#finder.start();
   }
 
   get local(): Address {
@@ -195,6 +200,10 @@ class Host implements GossipHost {
     };
   }
 
+  seedSources(): readonly SeedSourceView[] {
+    return this.#finder?.views() ?? [];
+  }
+
   updateMeta(meta: ReadonlyMap<string, string>): void {
     this.#step({ kind: "update-meta", meta });
   }
@@ -224,6 +233,7 @@ class Host implements GossipHost {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#finder?.close();
     this.#timers.close();
     this.#streams.close();
     this.#socket?.close();

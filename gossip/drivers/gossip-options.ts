@@ -1,8 +1,8 @@
 import { InputError } from "../../src/kernel/assert.ts";
 import { parseActorId, startOfActor } from "../../src/kernel/ids.ts";
 import type { Address, World } from "../../src/world/world.ts";
+import { parseSeed } from "../discovery/notation.ts";
 import {
-  canonicalHost,
   Envelope,
   ipToBytes,
   isLoopback,
@@ -12,9 +12,10 @@ import {
   type Profile,
   profileProblems,
 } from "../index.ts";
+import type { LookupConfig } from "./seed-finder.ts";
 
 /** What gossip needs of a World. */
-export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "aead" | "log">;
+export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "disk" | "aead" | "log">;
 
 export interface GossipConfig {
   /** This member's name in the pool: the node's id. */
@@ -34,8 +35,9 @@ export interface GossipConfig {
   readonly verifyOutgoing: boolean;
   /** One of `PROFILES`, or what was made of one. */
   readonly profile: Profile;
-  /** "host:port" or "[ipv6]:port"; our own address may be among them. */
+  /** Addresses, and where to ask for them (discovery/notation.ts); our own address may be among them. */
   readonly seeds: readonly string[];
+  readonly lookups: LookupConfig;
   /** Where members were in an earlier life of this node; unusable ones are left out. */
   readonly remembered?: readonly string[];
 }
@@ -73,22 +75,14 @@ export function envelopeOf({ world, config }: GossipOptions): Envelope {
   return new Envelope({ label, compress, keyring, verifyIncoming, verifyOutgoing });
 }
 
-export function usableSeed(text: string): Address[] {
+export function usableAddress(text: string): Address[] {
   try {
-    return [parseSeed(text)];
+    const source = parseSeed(text);
+    return source.kind === "static" ? [source.address] : [];
   } catch (error) {
     if (error instanceof InputError) return [];
     throw error;
   }
-}
-
-export function parseSeed(text: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined || port < 1 || port > 65535)
-    throw new InputError("bad-seed", `gossip seed ${JSON.stringify(text)} must look like host:port or [ipv6]:port`);
-  return { host: canonicalHost(host), port };
 }
 
 /** When this life started, by its actor where the tags name one. Throws InputError for a malformed actor. */

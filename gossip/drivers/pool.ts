@@ -5,11 +5,19 @@ import { parseAesKey } from "../../src/kernel/aead.ts";
 import { makeRealWorld } from "../../src/world/real.ts";
 import { type Log, parseAddress } from "../../src/world/world.ts";
 import { PROFILES, type Profile, type ProfileName } from "../index.ts";
-import { type GossipHost, type MemberEvent, startGossip } from "./gossip-host.ts";
+import { type GossipHost, type LookupConfig, type MemberEvent, startGossip } from "./gossip-host.ts";
 
 export { InputError } from "../../src/kernel/assert.ts";
 export { estimatedRttMs, PROFILES, type Profile, type ProfileName } from "../index.ts";
-export type { GossipFigures, GossipHost, KeyOperation, KeyReport, Member, MemberEvent } from "./gossip-host.ts";
+export type {
+  GossipFigures,
+  GossipHost,
+  KeyOperation,
+  KeyReport,
+  LookupConfig,
+  Member,
+  MemberEvent,
+} from "./gossip-host.ts";
 
 export interface PoolOptions {
   /** Unique in the pool; 1 to 255 characters. */
@@ -19,8 +27,10 @@ export interface PoolOptions {
   readonly bind?: string;
   /** What others are told, `ip:port`, where it isn't `bind`. */
   readonly advertise?: string;
-  /** `host:port` of any members; tried for ever. */
+  /** `host:port` of any members, or where to ask for them (docs/gossip.md, Finding the first members); tried for ever. */
   readonly seeds?: readonly string[];
+  /** Who is asked, where seeds have to be asked for. */
+  readonly lookups?: Partial<LookupConfig>;
   /** What this member says of itself, at most 512 bytes encoded; serf's tags. */
   readonly tags?: Readonly<Record<string, string>>;
   /** The pool's name: packets with another are dropped unread. */
@@ -40,7 +50,7 @@ export interface PoolOptions {
  *  `const pool = await joinPool({ name: "a", seeds: ["127.0.0.1:7000"] })` … `await pool.leave(); await pool.close()` */
 export async function joinPool(options: PoolOptions): Promise<GossipHost> {
   const { name, bind = "127.0.0.1:7946", advertise, seeds = [], tags = {}, label = "", keys = [] } = options;
-  const { profile = "lan", onEvent = () => {}, log = SILENT } = options;
+  const { profile = "lan", onEvent = () => {}, log = SILENT, lookups } = options;
   return startGossip({
     world: makeRealWorld({ log }),
     config: {
@@ -54,10 +64,19 @@ export async function joinPool(options: PoolOptions): Promise<GossipHost> {
       verifyOutgoing: true,
       profile: typeof profile === "string" ? PROFILES[profile] : profile,
       seeds,
+      lookups: { ...LOOKUPS, ...lookups },
     },
     meta: new Map(Object.entries(tags)),
     onEvent,
   });
 }
+
+/** As a pod finds them. */
+const LOOKUPS: LookupConfig = {
+  dnsServer: null,
+  consulToken: "",
+  kubernetesApi: { host: "kubernetes.default.svc", port: 443 },
+  kubernetesCredentials: "/var/run/secrets/kubernetes.io/serviceaccount",
+};
 
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => SILENT };

@@ -49,14 +49,19 @@ export class Sync {
     this.#context.setTimer({ kind: "reconnect" }, profile.reconnectIntervalMs * rng.unit());
   }
 
+  /** Seeds that stay keep what is known of them, or a changed list would compare tables with all of them again. */
   join(seeds: readonly Endpoint[], remembered: readonly Endpoint[]): void {
     this.#remembered = remembered;
-    this.#seeds = seeds.map((address) => ({
-      address,
-      resolved: address,
-      joinedMs: Number.NEGATIVE_INFINITY,
-      trying: false,
-    }));
+    const known = new Map(this.#seeds.map((seed) => [endpointKey(seed.address), seed]));
+    this.#seeds = seeds.map(
+      (address) =>
+        known.get(endpointKey(address)) ?? {
+          address,
+          resolved: address,
+          joinedMs: Number.NEGATIVE_INFINITY,
+          trying: false,
+        },
+    );
     this.#seedTries = 0;
     this.trySeeds();
   }

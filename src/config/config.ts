@@ -93,6 +93,12 @@ function makeCluster(values: Values, own: OwnCluster | null): ClusterConfig {
     name: values["cluster.name"],
     salt,
     seeds: values["cluster.seeds"],
+    lookups: {
+      dnsServer: values["cluster.dns_server"],
+      consulToken: values["cluster.consul_token"],
+      kubernetesApi: values["cluster.kubernetes_api"],
+      kubernetesCredentials: values["cluster.kubernetes_credentials"],
+    },
     owners: values["cluster.owners"] ?? [{ id: values["node.id"], region: values["node.region"] }],
   };
 }

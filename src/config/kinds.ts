@@ -1,3 +1,4 @@
+import { parseSeed } from "../../gossip/discovery/notation.ts";
 import { parseAesKey } from "../kernel/aead.ts";
 import { InputError } from "../kernel/assert.ts";
 import { fromHex } from "../kernel/bytes.ts";
@@ -143,9 +144,30 @@ export const gossipKeys: Kind<readonly Uint8Array[]> = {
 };
 
 /** An array in TOML; separated by commas elsewhere. */
-export const addresses: Kind<readonly string[]> = {
-  parse: (raw) => asList(raw, "addresses").map((item) => formatAddress(parseAddress(asText(item, "host:port")))),
+export const seeds: Kind<readonly string[]> = {
+  parse: (raw) => asList(raw, "seeds").map((item) => parseSeed(asText(item, "host:port")).text),
   show: (value) => value.join(","),
+};
+
+/** A server that no name leads to. */
+export const literalAddress: Kind<Address> = {
+  parse(raw) {
+    const source = parseSeed(asText(raw, "an IP address and a port, such as 10.0.0.2:53"));
+    if (source.kind !== "static") throw expected("an IP address and a port, such as 10.0.0.2:53");
+    return source.address;
+  },
+  show: formatAddress,
+};
+
+/** What goes into a header of HTTP. */
+export const token: Kind<string> = {
+  parse(raw) {
+    const value = asText(raw, "a token");
+    if (!/^[\x21-\x7e]{0,4096}$/.test(value))
+      throw expected("a token: letters, digits and punctuation, without spaces");
+    return value;
+  },
+  show: (value) => (value === "" ? "" : "(secret)"),
 };
 
 /** Tables `{ id, region, peer }` in TOML; `id/region@host:port` separated by commas elsewhere. */
@@ -160,7 +182,7 @@ export const owners: Kind<readonly Owner[]> = {
     value.map(({ id, region, peer }) => `${id}/${region}${peer ? `@${formatAddress(peer)}` : ""}`).join(","),
 };
 
-/** More owners than this are a mistake: each of them holds all data. */
+/** More owners than this are a mistake: each of them holds all data. More seeds are of no use. */
 const MAX_LIST = 64;
 
 function asList(raw: unknown, what: string): unknown[] {

@@ -4,7 +4,7 @@ import { nearestName } from "./nearest.ts";
 import type { Setting, SettingName, Values } from "./settings.ts";
 import { environmentName, SETTING_NAMES, SETTINGS } from "./settings.ts";
 
-/** Where settings come from, later ones win: file, environment, flags. */
+/** Where settings come from, later ones win: what the platform tells, file, environment, flags. */
 export interface Sources {
   readonly file?: { readonly path: string; readonly text: string };
   readonly environment: ReadonlyMap<string, string>;
@@ -33,6 +33,7 @@ interface Found {
 export function resolveSettings(sources: Sources): Effective {
   const problems: string[] = [];
   const found = new Map<SettingName, Found>();
+  readPlatform(sources.environment, found);
   if (sources.file) readFile(sources.file, found, problems);
   readEnvironment(sources.environment, found, problems);
   for (const [name, raw] of sources.flags) found.set(name, { raw, from: `--${name}` });
@@ -87,6 +88,15 @@ function readFile(file: { path: string; text: string }, found: Map<SettingName, 
 
 function unknownName(where: string, name: string): string {
   return `${where}: there is no setting ${name}; the nearest is ${nearestName(name, SETTING_NAMES)}`;
+}
+
+/** Where a pod finds the API of its cluster, as the kubelet tells every container; all else wins over it. */
+function readPlatform(environment: ReadonlyMap<string, string>, found: Map<SettingName, Found>): void {
+  const host = environment.get("KUBERNETES_SERVICE_HOST") ?? "";
+  const port = environment.get("KUBERNETES_SERVICE_PORT") ?? "";
+  if (host === "" || port === "") return;
+  const raw = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  found.set("cluster.kubernetes_api", { raw, from: "KUBERNETES_SERVICE_HOST" });
 }
 
 /** Variables of ours that are no settings. */

@@ -1,18 +1,20 @@
 import type { Kind } from "./kinds.ts";
 import {
   address,
-  addresses,
   boolean,
   duration,
   gossipKeys,
   integer,
+  literalAddress,
   nodeId,
   oneOf,
   owners,
   region,
   secret,
+  seeds,
   size,
   text,
+  token,
 } from "./kinds.ts";
 
 /** One key of the configuration. `fallback` is written as a user would write it; null when the value follows from others
@@ -89,7 +91,15 @@ export const SETTINGS = {
   "cluster.id": optional(text(64), "the cluster's id", "made at the first start, kept in cluster.json"),
   "cluster.name": setting(text(64), "starling", "a name for people"),
   "cluster.salt": optional(secret, "secret salt of key hashes, hex", "made at the first start, kept in cluster.json"),
-  "cluster.seeds": setting(addresses, "", "gossip addresses of any members"),
+  "cluster.seeds": setting(seeds, "", "first members: host:port, or where to ask for them (docs/gossip.md)"),
+  "cluster.dns_server": optional(literalAddress, "asked for the names in seeds", "the system's DNS"),
+  "cluster.consul_token": setting(token, "", "sent to the Consul that seeds name"),
+  "cluster.kubernetes_api": setting(address, "kubernetes.default.svc:443", "asked for seeds; pods are told theirs"),
+  "cluster.kubernetes_credentials": setting(
+    text(4096),
+    "/var/run/secrets/kubernetes.io/serviceaccount",
+    "directory with token and ca.crt for it",
+  ),
   "cluster.owners": optional(owners, "every node that holds the data", "this node alone"),
 
   // Shorter finds what push missed sooner and costs a round of vectors (64 partitions: some kB) per peer each time.

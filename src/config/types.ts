@@ -39,8 +39,14 @@ export interface ClusterConfig {
   readonly name: string;
   /** Secret, 16 bytes or more: keys hash with it. */
   readonly salt: Uint8Array;
-  /** Gossip addresses `host:port` of any members. */
+  /** Where first members are found (gossip/discovery/notation.ts). */
   readonly seeds: readonly string[];
+  readonly lookups: {
+    readonly dnsServer: Address | null;
+    readonly consulToken: string;
+    readonly kubernetesApi: Address;
+    readonly kubernetesCredentials: string;
+  };
   /** Every node that owns data. `peer` is where to dial until gossip knows better. */
   readonly owners: readonly { readonly id: NodeId; readonly region: Region; readonly peer?: Address }[];
 }

@@ -19,6 +19,8 @@ export interface HttpDeps {
   gossipKeys(operation: "list" | "install" | "use" | "remove", key: Uint8Array): Promise<GossipKeyReport>;
   /** Null before gossip has started. */
   gossipFigures(): GossipFigures | null;
+  /** Who is asked for first members, and how that goes. */
+  seedSources(): readonly SeedSourceState[];
   readonly events: MemberEvents;
   /** Only in dev mode: what this node's drivers let through. */
   readonly network?: Pick<ShapedNetwork, "apply" | "rules">;
@@ -36,6 +38,20 @@ export interface GossipKeyReport {
     string,
     { readonly ok: boolean; readonly message: string; readonly keys: readonly string[]; readonly primaryKey: string }
   >;
+}
+
+export interface SeedSourceState {
+  /** As it is written in `cluster.seeds`. */
+  readonly source: string;
+  readonly state: "idle" | "asking" | "found" | "failed";
+  /** Why it does not answer; null when it did. */
+  readonly lastError: string | null;
+  /** Its last good answer, `host:port`. */
+  readonly addresses: readonly string[];
+  /** Null while it is being asked. */
+  readonly nextTryInMs: number | null;
+  readonly answers: number;
+  readonly failures: number;
 }
 
 export interface MemberView {

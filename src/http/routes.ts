@@ -18,6 +18,7 @@ import { makeEventStreams } from "./routes/events.ts";
 import { explainKey } from "./routes/explain.ts";
 import { exportRecords } from "./routes/export.ts";
 import { changeGossipKeys, listGossipKeys } from "./routes/gossip-keys.ts";
+import { listSeedSources } from "./routes/gossip-seeds.ts";
 import { importRecords, NDJSON_TYPES } from "./routes/import.ts";
 import { kv, ops } from "./routes/kv.ts";
 import { SIBLINGS_TYPE } from "./routes/kv-read.ts";
@@ -245,6 +246,9 @@ function clusterRoutes(api: Api): Route[] {
       method: "post",
       body: { [JSON_BODY]: gossipKeySchema },
     },
+    get("/cluster/gossip/seeds", "Who is asked for first members, and what the answer was", (call) =>
+      listSeedSources(api, call),
+    ),
     {
       ...get("/cluster/events", "Members, links, conflicts, damage as they happen (SSE)", events),
       types: ["text/event-stream"],

@@ -1,9 +1,12 @@
 import { hash, randomBytes } from "node:crypto";
+import { open } from "node:fs/promises";
 import { assert } from "../kernel/assert.ts";
 import type { Rng } from "../kernel/rng.ts";
 import { seededRng } from "../kernel/rng.ts";
 import { makeAead } from "./real-aead.ts";
 import { bindRealDatagrams } from "./real-datagrams.ts";
+import { resolveReal, resolveRealServices } from "./real-dns.ts";
+import { getReal } from "./real-get.ts";
 import { serveRealHttp } from "./real-http.ts";
 import { connectReal, listenReal } from "./real-streams.ts";
 import type { Clock, Disk, Log, Timer, Timers, World } from "./world.ts";
@@ -20,6 +23,9 @@ export function makeRealWorld(parts: { readonly log: Log }): World {
       listen: (local, onStream) => listenReal(local, onStream, log),
       connect: connectReal,
       serveHttp: (local, handler, limits) => serveRealHttp(local, handler, limits, log),
+      resolve: resolveReal,
+      resolveServices: resolveRealServices,
+      httpGet: getReal,
     },
     disk,
     sha256,
@@ -68,6 +74,18 @@ const disk: Disk = {
   async openStore(dataDir: string) {
     const { openSqliteStore } = await import("../storage/sqlite.ts");
     return openSqliteStore({ dataDir, nowMs: clock.wallMs });
+  },
+  async readText(path: string, bytesMax: number) {
+    const file = await open(path).catch((error: NodeJS.ErrnoException) => {
+      throw new Error(`cannot read ${path}: ${error.code ?? error.message}`);
+    });
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(bytesMax + 1), 0, bytesMax + 1, 0);
+      if (bytesRead > bytesMax) throw new Error(`${path} has more than ${bytesMax} bytes`);
+      return buffer.toString("utf8", 0, bytesRead);
+    } finally {
+      await file.close();
+    }
   },
 };
 

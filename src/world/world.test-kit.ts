@@ -30,6 +30,7 @@ export function describeWorld(name: string, make: () => WorldsUnderTest): void {
     claimConnecting(claim);
     claimDatagrams(claim);
     claimDisk(claim);
+    claimLookups(claim);
     claimHttp(claim);
     claimHttpEnds(claim);
     claimHttpClose(claim);
@@ -168,6 +169,15 @@ function claimDisk(claim: Claim): void {
     const again = await left.disk.openStore(dataDir);
     expect((await again.load()).settings.get("colour")).toBe("green");
     await again.close();
+  });
+}
+
+function claimLookups(claim: Claim): void {
+  const limits = { timeoutMs: 10_000, signal: new AbortController().signal };
+
+  claim("a name that nobody knows, and a file that isn't there, are failures that say why", async ({ left }) => {
+    await expect(left.network.resolve("no-such-host.invalid", limits)).rejects.toThrow(/DNS/);
+    await expect(left.disk.readText("no/such/file", 100)).rejects.toThrow("cannot read no/such/file");
   });
 }
 

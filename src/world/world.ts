@@ -84,6 +84,41 @@ export interface Network {
   /** Rejects when nobody answers within `timeoutMs`. */
   connect(to: Address, timeoutMs: number): Promise<Stream>;
   serveHttp(local: Address, handler: HttpHandler, limits: HttpLimits): Promise<Listener>;
+  /** All IPv4 and IPv6 addresses of a name. Rejects with an Error that says why when there are none. */
+  resolve(name: string, limits: ResolveLimits): Promise<readonly string[]>;
+  /** The SRV records of a name, as DNS gives them: unchecked. Rejects like `resolve`. */
+  resolveServices(name: string, limits: ResolveLimits): Promise<readonly unknown[]>;
+  /** Asks a server of another system. Rejects, with an Error that says why, when there is no whole answer; any status is
+   *  an answer. Redirects are not followed: the headers may hold a secret. */
+  httpGet(request: HttpGet): Promise<HttpAnswer>;
+}
+
+export interface LookupLimits {
+  readonly timeoutMs: number;
+  /** Ends it early; it rejects then. */
+  readonly signal: AbortSignal;
+}
+
+export interface ResolveLimits extends LookupLimits {
+  /** Ask this DNS server; without, as the system is set up (hosts file and search list included). */
+  readonly server?: Address | undefined;
+}
+
+export interface HttpGet extends LookupLimits {
+  readonly secure: boolean;
+  readonly server: Address;
+  /** Path and query, escaped. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Certificates (PEM) that are trusted instead of the system's. */
+  readonly ca?: string | undefined;
+  /** A longer answer is a failure. */
+  readonly bodyBytesMax: number;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: string;
 }
 
 export interface HttpLimits {
@@ -97,6 +132,8 @@ export interface HttpLimits {
 export interface Disk {
   /** Opens (or makes) the store in a data directory; rejects with an InputError that says what to do. */
   openStore(dataDir: string): Promise<Store>;
+  /** A small file that the platform provides (a token, a certificate). Rejects with an Error that says why. */
+  readText(path: string, bytesMax: number): Promise<string>;
 }
 
 export interface Log {

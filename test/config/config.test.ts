@@ -44,6 +44,12 @@ describe("sources", () => {
       name: "starling",
       salt: OWN.salt,
       seeds: [],
+      lookups: {
+        dnsServer: null,
+        consulToken: "",
+        kubernetesApi: { host: "kubernetes.default.svc", port: 443 },
+        kubernetesCredentials: "/var/run/secrets/kubernetes.io/serviceaccount",
+      },
       owners: [{ id: "n1", region: "local" }],
     });
     expect(made.dev).toBe(false);
@@ -83,6 +89,37 @@ describe("sources", () => {
     expect(made.limits.valueBytes).toBe(2 * 1024 ** 2);
   });
 
+  test("seeds read the same from TOML, the environment and flags, discovery words among them", () => {
+    const seeds = [
+      "10.0.0.1:7002",
+      "dns+srv://_starling-gossip._udp.example.com",
+      "consul://127.0.0.1:8500/s?tag=a%2Cb",
+    ];
+    const text = seeds.join(",");
+    expect(config(`[cluster]\nseeds = ${JSON.stringify(seeds)}`).cluster.seeds).toEqual(seeds);
+    expect(config("", { STARLING_CLUSTER_SEEDS: text }).cluster.seeds).toEqual(seeds);
+    expect(config("", {}, { "cluster.seeds": text }).cluster.seeds).toEqual(seeds);
+    expect(config('[cluster]\nseeds = ["10.0.0.9:1"]', { STARLING_CLUSTER_SEEDS: "" }).cluster.seeds).toEqual([]);
+  });
+
+  test("a Consul token is never shown", () => {
+    const effective = resolve("", { STARLING_CLUSTER_CONSUL_TOKEN: "hunter2" });
+    expect(effective.values["cluster.consul_token"]).toBe("hunter2");
+    expect(shown(effective, "cluster.consul_token")).toBe("(secret) from STARLING_CLUSTER_CONSUL_TOKEN");
+    expect(shown(resolve(), "cluster.consul_token")).toBe(" from default");
+  });
+
+  test("a pod is told where the API of its cluster is, and settings win over that", () => {
+    const pod = { KUBERNETES_SERVICE_HOST: "10.96.0.1", KUBERNETES_SERVICE_PORT: "443" };
+    expect(shown(resolve("", pod), "cluster.kubernetes_api")).toBe("10.96.0.1:443 from KUBERNETES_SERVICE_HOST");
+    const sixth = { ...pod, KUBERNETES_SERVICE_HOST: "fd00:10:96::1" };
+    expect(config("", sixth).cluster.lookups.kubernetesApi).toEqual({ host: "fd00:10:96::1", port: 443 });
+    const own = { ...pod, STARLING_CLUSTER_KUBERNETES_API: "127.0.0.1:6443" };
+    expect(config("", own).cluster.lookups.kubernetesApi).toEqual({ host: "127.0.0.1", port: 6443 });
+    expect(config('[cluster]\nkubernetes_api = "k8s:1"', pod).cluster.lookups.kubernetesApi.host).toBe("k8s");
+    expect(shown(resolve(), "cluster.kubernetes_api")).toBe("kubernetes.default.svc:443 from default");
+  });
+
   test("owners read the same from TOML tables and from text", () => {
     const cluster = `id = "c"\nsalt = "${SALT}"\nseeds = ["10.0.0.1:7002"]`;
     const table = `[node]\nid = "eu"\nregion = "eu"\n[cluster]\n${cluster}\nowners = [{ id = "eu", region = "eu", peer = "127.0.0.1:7003" }, { id = "us", region = "us" }]`;
@@ -117,6 +154,12 @@ describe("mistakes", () => {
     expect(complaint('[limits]\nkeyBytes = "1KiB"')).toContain("the nearest is limits.key_bytes");
   });
 
+  test("a secret in a seed is not repeated in the complaint", () => {
+    expect(complaint("", { STARLING_CLUSTER_SEEDS: "consul://me:hunter2@a:1/b" })).not.toContain("hunter2");
+    expect(complaint("", { STARLING_CLUSTER_SEEDS: "consul://a:1/b?acl_token=hunter2" })).not.toContain("hunter2");
+    expect(complaint("", { STARLING_CLUSTER_CONSUL_TOKEN: "hunter2 hunter2" })).not.toContain("hunter2");
+  });
+
   test("all problems are told at once, each with where it came from", () => {
     const text = complaint(
       '[node]\nid = "UPPER"\n[limits]\nvalue_bytes = 5',
@@ -145,6 +188,15 @@ describe("mistakes", () => {
     ["a short salt", `[cluster]\nid = "c"\nsalt = "0011"`, "32 to 128 hex digits"],
     ["an owner named twice", `[cluster]\nid = "c"\nsalt = "${SALT}"\nowners = ["a/r", "a/r"]`, "a is there twice"],
     ["an owner with a strange field", '[cluster]\nowners = [{ id = "a", region = "r", port = 1 }]', "not port"],
+    [
+      "a seed of an unknown kind",
+      '[cluster]\nseeds = ["etcd://a:1/b"]',
+      "is no way to find members: write host:port, dns://",
+    ],
+    ["a seed without its port", '[cluster]\nseeds = ["a.example.com"]', "must look like host:port"],
+    ["a password in a seed", '[cluster]\nseeds = ["consul://me:hunter2@a:1/b"]', "belongs into cluster.consul_token"],
+    ["a DNS server by name", '[cluster]\ndns_server = "dns.example.com:53"', "expected an IP address and a port"],
+    ["a token with a space", '[cluster]\nconsul_token = "a b"', "expected a token"],
     ["something that is no boolean", '[dev]\nenabled = "yes"', "expected true or false"],
     ["a date where text belongs", "[node]\nid = 2020-01-01", "expected a node's name"],
   ])("%s is refused", (_what, file, message) => {

@@ -3,6 +3,7 @@ import { fromHex } from "../../src/kernel/bytes.ts";
 import type { Target } from "./target.ts";
 import { CONFIG_TARGETS } from "./targets-config.ts";
 import { CRDT_TARGETS } from "./targets-crdt.ts";
+import { DISCOVERY_TARGETS } from "./targets-discovery.ts";
 import { GOSSIP_TARGETS } from "./targets-gossip.ts";
 import { HTTP_TARGETS } from "./targets-http.ts";
 import { MEMBER_TARGETS } from "./targets-member.ts";
@@ -14,6 +15,7 @@ import { STORAGE_TARGETS } from "./targets-storage.ts";
 export const TARGETS: readonly Target[] = [
   ...GOSSIP_TARGETS,
   ...MEMBER_TARGETS,
+  ...DISCOVERY_TARGETS,
   ...PEER_TARGETS,
   ...CRDT_TARGETS,
   ...PIECE_TARGETS,

@@ -12,6 +12,14 @@ export function labelled(label: string, options: Partial<EnvelopeOptions> = {}):
 /** What a test of something else configures. */
 export const CLEAR = { compress: true, keys: [], verifyIncoming: true, verifyOutgoing: true } as const;
 
+/** Nobody to ask for seeds. */
+export const LOOKUPS = {
+  dnsServer: null,
+  consulToken: "",
+  kubernetesApi: { host: "127.0.0.1", port: 6443 },
+  kubernetesCredentials: "nowhere",
+} as const;
+
 let nonces = 0;
 const aead = makeAead(() => {
   const nonce = new Uint8Array(12);

@@ -3,7 +3,7 @@ import { type GossipConfig, type GossipHost, type MemberEvent, startGossip } fro
 import { encodePacket, PROFILES } from "../../gossip/index.ts";
 import type { Stream } from "../../src/world/world.ts";
 import { SimKernel, type SimNode } from "../sim/world.ts";
-import { CLEAR, keyOf, labelled } from "./envelopes.ts";
+import { CLEAR, keyOf, LOOKUPS, labelled } from "./envelopes.ts";
 import { actor, NO_BYTES } from "./one-member.ts";
 
 interface Started {
@@ -30,6 +30,7 @@ async function start(
       label: "shop",
       ...CLEAR,
       profile: PROFILES.lan,
+      lookups: LOOKUPS,
       seeds: seeds.map((seed) => `${seed.host}:${PORT}`),
       ...change,
     },
@@ -85,6 +86,51 @@ describe("gossip host: members", () => {
       expect(seen?.rttMs).toBeGreaterThan(0);
       expect(a.events.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(["member-up b", "member-up c"]);
       expect([rejectsOf(a), rejectsOf(b), rejectsOf(c)]).toEqual([{}, {}, {}]);
+    }),
+  );
+
+  it(
+    "seeds that are addresses are not asked about, and cost no chance: runs stay what they were",
+    simulated(async (kernel) => {
+      const { world, host } = kernel.makeWorld({ name: "x", region: "eu" });
+      let forks = 0;
+      const rng = {
+        ...world.rng,
+        fork: () => {
+          forks++;
+          return world.rng.fork();
+        },
+      };
+      const config = {
+        name: "x",
+        bind: { host, port: PORT },
+        label: "s",
+        profile: PROFILES.lan,
+        ...CLEAR,
+        lookups: LOOKUPS,
+      } as const;
+      const seeds = ["10.0.0.9:7002", "[2001:db8::1]:7002"];
+      const meta = new Map<string, string>();
+      const onEvent = (): void => undefined;
+      const x = await startGossip({ world: { ...world, rng }, config: { ...config, seeds }, meta, onEvent });
+      expect([forks, x.seedSources()]).toEqual([1, []]);
+      await x.close();
+    }),
+  );
+
+  it(
+    "a seed that is a name is looked up, also when nobody knows it at first, and the start doesn't wait for it",
+    simulated(async (kernel) => {
+      const b = await start(kernel, "b", [], { seeds: [`a:${PORT}`] });
+      await kernel.sleep(100_000);
+      expect(b.host.seedSources()).toMatchObject([
+        { source: "a:7002", lastError: "DNS knows no such name", addresses: [] },
+      ]);
+      const a = await start(kernel, "a");
+      await kernel.until(() => sees(a.host, "a alive", "b alive") && sees(b.host, "a alive", "b alive"), 35_000);
+      expect(b.host.seedSources()).toMatchObject([{ lastError: null, addresses: [{ host: a.node.host, port: PORT }] }]);
+      await b.host.close();
+      await kernel.sleep(100_000); // nothing is asked any more
     }),
   );
 
@@ -352,6 +398,7 @@ describe("gossip host: options", () => {
         profile: PROFILES.lan,
         seeds: [],
         ...CLEAR,
+        lookups: LOOKUPS,
       } as const;
       const again = (port: number): Promise<GossipHost> =>
         startGossip({

@@ -78,6 +78,33 @@ describe("item 18: finding each other again", () => {
     expect(me.streams[0]?.to).toEqual(seed);
   });
 
+  it("a changed list tries who is new, and leaves those that stay as they were: tried, or there", () => {
+    const me = new OneMember().meet(2);
+    const named = { host: "seed.example", port: 7946 };
+    me.step({ kind: "join", seeds: [named, at(2)] });
+    const first = me.streams[0];
+    expect(first?.to).toEqual(named);
+    me.forget();
+    me.step({ kind: "join", seeds: [at(2), named, at(5)] });
+    expect(me.streams.map(({ to }) => to)).toEqual([at(5)]); // the name's stream is still under way
+    const message = { type: "push-pull", join: true, nodes: [], userState: NO_BYTES } as const;
+    // Where the network doesn't say what a name led to, it counts as there for a while after its answer.
+    me.step({ kind: "stream-reply", id: first?.id ?? 0, remote: named, message });
+    me.forget();
+    me.step({ kind: "join", seeds: [named, at(2)] });
+    expect(me.streams).toEqual([]);
+  });
+
+  it("who leaves the list is tried no more", () => {
+    const me = new OneMember();
+    me.step({ kind: "join", seeds: [at(2), at(3)] });
+    for (const { id } of me.streams) me.step({ kind: "stream-failed", id, reason: "refused" });
+    me.step({ kind: "join", seeds: [at(3)] });
+    me.forget();
+    me.pass(60_000);
+    expect(me.streams.map(({ to }) => to.host)).not.toContain(at(2).host);
+  });
+
   it("some dead member is tried again now and then, for as long as it is in the table", () => {
     const me = new OneMember().meet(2);
     me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });

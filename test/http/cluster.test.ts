@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { exchange, type Json, makeNode, memberOf, type Node, OWNERS, slugOf, until } from "./harness.ts";
+import { exchange, type Json, makeNode, memberOf, type Node, OWNERS, SEED_SOURCES, slugOf, until } from "./harness.ts";
 
 describe("the cluster as one node sees it", () => {
   test("status names the cluster, its nodes and whether they agree", async () => {
@@ -214,6 +214,7 @@ const ROUTES = [
   "get /cluster/conflicts/{id}",
   "get /cluster/events",
   "get /cluster/gossip/keys",
+  "get /cluster/gossip/seeds",
   "get /cluster/health",
   "get /cluster/nodes",
   "get /cluster/nodes/{id}",
@@ -304,6 +305,11 @@ test("a round trip is estimated between any two members, and measured from here"
   });
   expect(await node.json("GET", "/cluster/rtt?to=nobody")).toMatchObject({ status: 404 });
   expect(await node.json("GET", "/cluster/rtt")).toMatchObject({ status: 404 });
+});
+
+test("the sources of seeds are shown with what they answered", async () => {
+  const node = makeNode();
+  expect(await node.json("GET", "/cluster/gossip/seeds")).toEqual({ node: "eu-1", items: SEED_SOURCES });
 });
 
 describe("gossip keys", () => {

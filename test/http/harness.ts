@@ -1,15 +1,27 @@
 import { PROFILES } from "../../gossip/index.ts";
 import type { Config } from "../../src/config/types.ts";
 import { makeApp } from "../../src/http/app.ts";
-import type { HttpDeps, MemberChange, MemberView } from "../../src/http/deps.ts";
+import type { HttpDeps, MemberChange, MemberView, SeedSourceState } from "../../src/http/deps.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
-import { CLEAR } from "../gossip/envelopes.ts";
+import { CLEAR, LOOKUPS } from "../gossip/envelopes.ts";
 import { MemoryReplica } from "./memory-replica.ts";
 import { makeTestWorld, type TestWorld } from "./test-world.ts";
 
 export const OWNERS = [
   { id: parseNodeId("eu-1"), region: parseRegion("eu") },
   { id: parseNodeId("us-1"), region: parseRegion("us") },
+];
+
+export const SEED_SOURCES: readonly SeedSourceState[] = [
+  {
+    source: "dns://starling.example.com:7002",
+    state: "failed",
+    lastError: "DNS knows no such name",
+    addresses: ["10.0.0.1:7002"],
+    nextTryInMs: 1_500,
+    answers: 4,
+    failures: 2,
+  },
 ];
 
 export interface Node extends TestWorld {
@@ -34,7 +46,7 @@ export function testConfig(index = 0, overrides: Partial<Config["limits"]> = {})
     client: { bind, advertise: bind },
     gossip: { bind, advertise: bind, profile: PROFILES.local, label: "", ...CLEAR },
     peer: { bind, advertise: bind },
-    cluster: { id: "c-1", name: "test", salt: new Uint8Array(16).fill(7), seeds: [], owners: OWNERS },
+    cluster: { id: "c-1", name: "test", salt: new Uint8Array(16).fill(7), seeds: [], lookups: LOOKUPS, owners: OWNERS },
     replication: { syncIntervalMs: 2_000, historyMs: 86_400_000, logMaxBytes: 2 ** 30 },
     clock: { maxDriftMs: 500 },
     limits: {
@@ -75,6 +87,7 @@ export function makeNode(
     estimateRttMs: (from, to) => (from === to ? null : 42),
     gossipKeys: async () => ({ members: 1, answers: new Map() }),
     gossipFigures: () => FIGURES,
+    seedSources: () => SEED_SOURCES,
     events: {
       subscribe: (listener) => {
         memberListeners.add(listener);

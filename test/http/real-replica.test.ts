@@ -18,8 +18,16 @@ async function realNode(): Promise<Pick<Node, "call" | "json">> {
   const world: World = {
     ...node.world,
     timers: { after: node.world.timers.after, soon: (call) => void Promise.resolve().then(call) },
-    network: { bindDatagrams: nowhere, listen: nowhere, connect: nowhere, serveHttp: nowhere },
-    disk: { openStore: nowhere },
+    network: {
+      bindDatagrams: nowhere,
+      listen: nowhere,
+      connect: nowhere,
+      serveHttp: nowhere,
+      resolve: nowhere,
+      resolveServices: nowhere,
+      httpGet: nowhere,
+    },
+    disk: { openStore: nowhere, readText: nowhere },
     aead: { seal: nothing, open: nothing },
   };
   const replica = await Replica.open({

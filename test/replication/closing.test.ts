@@ -59,7 +59,7 @@ describe("a node whose store fails otherwise than in a commit", () => {
     });
     const openStore = async (dir: string) => Object.assign(await node.world.disk.openStore(dir), { failed });
     await kernel.run(async () => {
-      const running = await startNode(config, { ...node.world, disk: { openStore } });
+      const running = await startNode(config, { ...node.world, disk: { ...node.world.disk, openStore } });
       await running.replica.write(put("k", "v"));
       failStore(new Error("a read failed: so it goes"));
       expect(await running.failed).toBe("a read failed: so it goes");

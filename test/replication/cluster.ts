@@ -6,7 +6,7 @@ import { fromUtf8, utf8 } from "../../src/kernel/bytes.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import type { WriteRequest } from "../../src/replication/api.ts";
 import { Replica } from "../../src/replication/replica.ts";
-import { CLEAR } from "../gossip/envelopes.ts";
+import { CLEAR, LOOKUPS } from "../gossip/envelopes.ts";
 import type { SimNode } from "../sim/world.ts";
 import { SimKernel } from "../sim/world.ts";
 
@@ -30,6 +30,7 @@ export function configOf(
       name: "test",
       salt: utf8("a salt of sixteen bytes or more"),
       seeds: [...hosts.values()].map((host) => `${host}:7002`),
+      lookups: LOOKUPS,
       owners: [...hosts].map(([id, host]) => ({
         id: parseNodeId(id),
         region: parseRegion(id),

@@ -160,6 +160,7 @@ export class SimCluster {
     const { observer } = this.#options;
     if (!observer) return node.world.disk;
     return {
+      ...node.world.disk,
       openStore: async (dataDir) => {
         const store = await node.world.disk.openStore(dataDir);
         observer.opened(node.name, present(node.disk.snapshot(dataDir), "an open store has an image"));

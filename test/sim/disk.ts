@@ -64,7 +64,10 @@ export class SimDisk {
   /** The disk as one life sees it: the last one, from now on. */
   of(life: Life): Disk {
     this.#hasFailed = false;
-    return { openStore: (dataDir) => this.#open(life, dataDir) };
+    return {
+      openStore: (dataDir) => this.#open(life, dataDir),
+      readText: (path) => Promise.reject(new Error(`cannot read ${path}: there are no files in the simulation`)),
+    };
   }
 
   #open(life: Life, dataDir: string): Promise<Store> {

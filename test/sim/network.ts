@@ -84,7 +84,24 @@ export class LifeNetwork implements Network {
     });
   }
 
-  /** Binding is quick, but never done within the call. */
+  /** Machines have their names in the hosts file, so to speak. */
+  resolve(name: string): Promise<readonly string[]> {
+    return this.#bound(() => {
+      const target = this.#target(name);
+      if (target === undefined) throw new Error("DNS knows no such name");
+      return [target.host];
+    });
+  }
+
+  resolveServices(): Promise<never> {
+    return Promise.reject(new Error("there is no DNS in the simulation"));
+  }
+
+  httpGet(): Promise<never> {
+    return Promise.reject(new Error("there are no other systems in the simulation"));
+  }
+
+  /** Binding is quick, but never done within the call; so is finding a name. */
   #bound<T>(bind: () => T): Promise<T> {
     return this.#life.promise((resolve, reject) => {
       this.#life.later(TURN_MS, PHASE_IO, "network", () => {

@@ -9,8 +9,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "gossip/wire": ["src/kernel"],
   "gossip/swim": ["src/kernel", "gossip/wire"],
   "gossip/antientropy": ["src/kernel"],
+  "gossip/discovery": ["src/kernel", "gossip/wire"],
   "gossip/index.ts": ["gossip/wire", "gossip/swim", "gossip/antientropy"],
-  "gossip/drivers": ["src/kernel", "gossip/index.ts", "gossip/swim", "src/world/world.ts"],
+  "gossip/drivers": ["src/kernel", "gossip/index.ts", "gossip/swim", "gossip/discovery", "src/world/world.ts"],
 
   // `starling/gossip`: the one driver with the real World in it.
   "gossip/drivers/pool.ts": [
@@ -26,8 +27,8 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "src/storage": ["src/kernel", "type crdt/index.ts"],
   "src/world": ["src/kernel", "type src/storage/store.ts"],
   "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts"],
-  // Which constants of a profile go together is gossip's to say.
-  "src/config": ["src/kernel", "gossip/index.ts", "src/world/world.ts"],
+  // Which constants of a profile go together, and how seeds are written, is said where it is understood.
+  "src/config": ["src/kernel", "gossip/index.ts", "gossip/discovery/notation.ts", "src/world/world.ts"],
 
   "src/replication": [
     "src/kernel",
