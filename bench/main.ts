@@ -3,6 +3,7 @@ import { printReport, type Report } from "./machine.ts";
 const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<Report> }>>> = {
   import: () => import("./import.ts"),
   http: () => import("./http.ts"),
+  flood: () => import("./flood.ts"),
   storage: () => import("./storage.ts"),
   visibility: () => import("./visibility.ts"),
 };

@@ -10,6 +10,8 @@ const START_MS = 20_000;
 export interface BenchNode {
   readonly name: string;
   readonly url: string;
+  readonly gossipPort: number;
+  readonly pid: number;
 }
 
 /** Starling nodes as processes of their own on loopback, with empty data. */
@@ -30,10 +32,11 @@ export async function withNodes<T>(names: readonly string[], run: (nodes: BenchN
           `[cluster]\nid = "bench"\nname = "bench"\nsalt = "000102030405060708090a0b0c0d0e0f"\n` +
           `seeds = ["127.0.0.1:${port(0, 2)}"]\nowners = [${owners.join(", ")}]\n`,
       );
-      children.push(
-        spawn(process.execPath, [MAIN, "node", "--config", file], { stdio: ["ignore", "ignore", "inherit"] }),
-      );
-      return { name, url: `http://127.0.0.1:${port(i, 1)}` };
+      const child = spawn(process.execPath, [MAIN, "node", "--config", file], {
+        stdio: ["ignore", "ignore", "inherit"],
+      });
+      children.push(child);
+      return { name, url: `http://127.0.0.1:${port(i, 1)}`, gossipPort: port(i, 2), pid: child.pid ?? -1 };
     });
     for (const { url } of nodes) await answers(`${url}/health/ready`);
     return await run(nodes);

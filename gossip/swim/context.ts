@@ -20,6 +20,10 @@ const TCP_PING_PROTOCOL = 3;
 const NACK_PROTOCOL = 4;
 const CRC_PROTOCOL = 5;
 
+/** What strangers' packets make us send at most: to send is what costs most in a flood. Fewer: who joins and isn't known here
+ *  yet is answered with its next question only, or when a member has told of it. */
+const STRANGER_PACKETS_PER_SECOND = 256;
+
 /** What a timer was for. */
 export type Purpose =
   | { readonly kind: "probe-tick" }
@@ -70,6 +74,8 @@ export class SwimContext {
   #strangerRoom: number | undefined;
   #sentToMember = false;
   #sentElsewhere: Endpoint | undefined;
+  #strangersSinceMs = Number.NEGATIVE_INFINITY;
+  #sentForStrangers = 0;
 
   constructor(config: SwimConfig, self: SwimSelf, rng: Rng) {
     this.config = config;
@@ -159,7 +165,7 @@ export class SwimContext {
 
   /** Without news. False when it is not sent: a stranger's packet may not make us send it. */
   sendAlone(to: Endpoint, message: Message): boolean {
-    if (!this.#mayBeSent(to, message)) {
+    if (this.#strangerRoom !== undefined && !this.#mayCause(to, encodeMessage(message).length, this.#strangerRoom)) {
       this.emit({ kind: "reject", reason: "stranger" });
       return false;
     }
@@ -167,9 +173,8 @@ export class SwimContext {
     return true;
   }
 
-  #mayBeSent(to: Endpoint, message: Message): boolean {
-    if (this.#strangerRoom === undefined) return true;
-    if (encodeMessage(message).length > this.#strangerRoom) return false;
+  #mayCause(to: Endpoint, sizeBytes: number, roomBytes: number): boolean {
+    if (sizeBytes > roomBytes || this.#strangersHadEnough()) return false;
     const elsewhere = this.#sentElsewhere;
     if (!this.table.at(to)) {
       this.#sentElsewhere ??= to;
@@ -179,6 +184,15 @@ export class SwimContext {
     const isFirst = !this.#sentToMember && !(elsewhere && sameEndpoint(elsewhere, to));
     this.#sentToMember = true;
     return isFirst;
+  }
+
+  #strangersHadEnough(): boolean {
+    if (this.nowMs - this.#strangersSinceMs >= 1000) {
+      this.#strangersSinceMs = this.nowMs;
+      this.#sentForStrangers = 0;
+    }
+    this.#sentForStrangers += 1;
+    return this.#sentForStrangers > STRANGER_PACKETS_PER_SECOND;
   }
 
   takeNews(roomBytes: number): Message[] {

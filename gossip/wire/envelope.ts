@@ -77,12 +77,16 @@ export class Envelope {
     return concatBytes([this.header, head, this.#sealer.seal(body, concatBytes([head, this.#label]))]);
   }
 
-  /** A packet without label and encryption. Throws InputError (slug: RejectKind). */
+  /** Pools merge by accident when addresses are used again: a packet without our label is not looked into. */
+  isOurs(packet: Uint8Array): boolean {
+    const { header } = this;
+    if (header.length === 0) return packet[0] !== TYPE.label;
+    for (let at = 0; at < header.length; at++) if (packet[at] !== header[at]) return false;
+    return true;
+  }
+
+  /** A packet of ours without label and encryption. Throws InputError (slug: RejectKind). */
   openPacket(packet: Uint8Array): { readonly body: Uint8Array; readonly sealed: boolean } {
-    const ours = this.header.every((byte, at) => packet[at] === byte);
-    // Pools merge by accident when addresses are used again: a packet without our label is not looked into.
-    if (!ours || (this.header.length === 0 && packet[0] === TYPE.label))
-      throw reject("foreign-label", "the packet is of another cluster");
     const body = packet.subarray(this.header.length);
     const { keyring, verifyIncoming } = this.#options;
     if (!keyring) return { body, sealed: false };

@@ -25,9 +25,16 @@ export const REJECT_KINDS = [
 ] as const;
 export type RejectKind = (typeof REJECT_KINDS)[number];
 
+/** Without a stack: to take one costs several times as much as to read the packet, and who floods us says how often. */
 export function reject(kind: RejectKind, message: string): InputError {
-  return new InputError(kind, message);
+  const { stackTraceLimit } = V8;
+  V8.stackTraceLimit = 0;
+  const error = new InputError(kind, message);
+  V8.stackTraceLimit = stackTraceLimit;
+  return error;
 }
+
+const V8 = Error as ErrorConstructor & { stackTraceLimit: number | undefined };
 
 /** Writes the MessagePack of before 2013 that memberlist speaks: text and byte strings are both "raw" (a0–bf, da, db),
  *  and str8 and bin don't exist. Integers take their shortest unsigned form. */

@@ -55,9 +55,13 @@ function compound(parts: readonly Uint8Array[]): Uint8Array {
   return concatBytes([head, ...parts]);
 }
 
+/** Most of a flood ends here: one object for all. */
+const FOREIGN: DecodedPacket = { messages: [], rejects: ["foreign-label"] };
+
 /** Takes a packet apart. Total: whatever the bytes are, it returns; each part that can't be used is a reject, the others
  *  still count. Nothing of a packet without our label, or that our keys don't open, is looked at. */
 export function decodePacket(packet: Uint8Array, envelope: Envelope): DecodedPacket {
+  if (!envelope.isOurs(packet)) return FOREIGN;
   const messages: Message[] = [];
   const rejects: string[] = [];
   const attempt = (decode: () => void): void => {

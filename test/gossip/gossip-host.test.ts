@@ -1,78 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { type GossipConfig, type GossipHost, type MemberEvent, startGossip } from "../../gossip/drivers/gossip-host.ts";
+import { startGossip } from "../../gossip/drivers/gossip-host.ts";
 import { encodePacket, PROFILES } from "../../gossip/index.ts";
 import type { Stream } from "../../src/world/world.ts";
-import { SimKernel, type SimNode } from "../sim/world.ts";
 import { CLEAR, keyOf, LOOKUPS, labelled } from "./envelopes.ts";
-import { actor, NO_BYTES } from "./one-member.ts";
-
-interface Started {
-  readonly node: SimNode;
-  readonly host: GossipHost;
-  readonly events: MemberEvent[];
-}
-
-const PORT = 7002;
-
-async function start(
-  kernel: SimKernel,
-  name: string,
-  seeds: readonly SimNode[] = [],
-  change: Partial<GossipConfig> = {},
-): Promise<Started> {
-  const node = kernel.makeWorld({ name, region: "eu" });
-  const events: MemberEvent[] = [];
-  const host = await startGossip({
-    world: node.world,
-    config: {
-      name,
-      bind: { host: node.host, port: PORT },
-      label: "shop",
-      ...CLEAR,
-      profile: PROFILES.lan,
-      lookups: LOOKUPS,
-      seeds: seeds.map((seed) => `${seed.host}:${PORT}`),
-      ...change,
-    },
-    meta: new Map([
-      ["region", "eu"],
-      ["actor", actor(name, Math.floor(node.world.clock.wallMs()))],
-    ]),
-    onEvent: (event) => events.push(event),
-  });
-  return { node, host, events };
-}
-
-function sees(host: GossipHost, ...states: string[]): boolean {
-  return (
-    host
-      .members()
-      .map(({ name, state }) => `${name} ${state}`)
-      .sort()
-      .join() === [...states].sort().join()
-  );
-}
-
-async function trio(kernel: SimKernel): Promise<[Started, Started, Started]> {
-  const a = await start(kernel, "a");
-  const b = await start(kernel, "b", [a.node]);
-  const c = await start(kernel, "c", [a.node]);
-  const all = ["a alive", "b alive", "c alive"];
-  await kernel.until(() => [a, b, c].every(({ host }) => sees(host, ...all)), 5000);
-  return [a, b, c];
-}
-
-function rejectsOf({ host }: Started): Record<string, number> {
-  return Object.fromEntries(host.figures().rejects);
-}
-
-/** Runs a test body in a simulation of its own. */
-function simulated(body: (kernel: SimKernel) => Promise<void>): () => Promise<void> {
-  return () => {
-    const kernel = new SimKernel({ seed: 1 });
-    return kernel.run(() => body(kernel));
-  };
-}
+import { PORT, rejectsOf, sees, simulated, start, trio } from "./hosts.ts";
+import { NO_BYTES } from "./one-member.ts";
 
 describe("gossip host: members", () => {
   it(
@@ -363,57 +295,6 @@ describe("gossip host: what others send", () => {
       }
       await kernel.sleep(1000);
       expect([closed, rejectsOf(a)]).toEqual([true, { "too-large": 1 }]);
-    }),
-  );
-});
-
-describe("gossip host: options", () => {
-  const refusals: [string, Partial<GossipConfig>, RegExp][] = [
-    ["item 17: no label off loopback", { label: "" }, /needs a label/],
-    ["a label over 255 bytes", { label: "x".repeat(256) }, /at most 255/],
-    ["a wildcard without an address for others", { bind: { host: "0.0.0.0", port: PORT } }, /set gossip.advertise/],
-    ["a name as the address for others", { advertise: { host: "a.example", port: PORT } }, /IPs, not a.example/],
-    ["a seed without a port", { seeds: ["example.org"] }, /must look like host:port/],
-    ["a seed with an impossible port", { seeds: ["example.org:70000"] }, /must look like host:port/],
-    ["too many seeds", { seeds: Array.from({ length: 65 }, (_, i) => `10.0.0.${i}:1`) }, /at most 64/],
-    ["an empty name", { name: "" }, /1 to 255/],
-  ];
-  for (const [what, change, sentence] of refusals)
-    it(
-      `${what} is refused with a sentence`,
-      simulated(async (kernel) => {
-        await expect(start(kernel, "a", [], change)).rejects.toThrow(sentence);
-      }),
-    );
-
-  it(
-    "a port that is taken is refused, port 0 takes one that is free on UDP and TCP, and a close frees both",
-    simulated(async (kernel) => {
-      const a = await start(kernel, "a");
-      const { world } = a.node;
-      const config = {
-        name: "x",
-        bind: { host: a.node.host, port: PORT },
-        label: "s",
-        profile: PROFILES.lan,
-        seeds: [],
-        ...CLEAR,
-        lookups: LOOKUPS,
-      } as const;
-      const again = (port: number): Promise<GossipHost> =>
-        startGossip({
-          world,
-          config: { ...config, bind: { host: a.node.host, port } },
-          meta: new Map(),
-          onEvent: () => undefined,
-        });
-      await expect(again(PORT)).rejects.toThrow();
-      const free = await again(0);
-      expect(free.local.port).toBeGreaterThan(0);
-      await free.close();
-      await a.host.close();
-      await a.host.close();
-      await (await again(PORT)).close();
     }),
   );
 });

@@ -71,6 +71,17 @@ describe("item 19: an address that no member has", () => {
     expect(me.packets).toEqual([]);
   });
 
+  it("is one of all that are answered 256 times a second together", () => {
+    const me = new OneMember().meet(2);
+    for (let n = 0; n < 1000; n++) me.hear(50 + (n % 50), { ...PING, seq: n });
+    expect(me.packets.length).toBe(256);
+    me.pass(1000);
+    me.hear(77, PING);
+    expect(me.sent("ack").length).toBe(257);
+    for (let n = 0; n < 1000; n++) me.hear(2, { ...PING, seq: n });
+    expect(me.sent("ack").length).toBe(1257);
+  });
+
   it("gets relays for a ping that isn't shorter than what is relayed", () => {
     const me = new OneMember().meet(2);
     me.hear(77, RELAYED);

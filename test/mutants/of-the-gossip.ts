@@ -6,6 +6,7 @@ import type { Mutant, Patch } from "./mutant.ts";
 const TESTS = "test/gossip/";
 const machine = trapsIn("gossip/swim/machine.ts");
 const rumours = trapsIn("gossip/swim/rumours.ts");
+const context = trapsIn("gossip/swim/context.ts");
 const prober = trapsIn("gossip/swim/prober.ts");
 const claims = trapsIn("gossip/swim/claims.ts");
 const table = trapsIn("gossip/swim/member-table.ts");
@@ -170,9 +171,15 @@ const ofStallsAndCuts: readonly Mutant[] = [
     'present(this.#socket, "a host is handed out when it listens").receiveBufferBytes',
     "0",
   ]),
-  envelope(17, "label-unchecked", RUMOURS, ["if (!ours || (this.header", "if (ours && (this.header"]),
-  envelope(17, "any-label-without-one", RUMOURS, ["this.header.length === 0 && packet[0] === TYPE.label", "false"]),
-  options(17, "label-not-demanded", HOST, ['if (label === "" && keys.length', 'if (label === "?" && keys.length']),
+  envelope(17, "label-unchecked", RUMOURS, [
+    "if (packet[at] !== header[at]) return false;",
+    "if (packet[at] === undefined) return false;",
+  ]),
+  envelope(17, "any-label-without-one", RUMOURS, [
+    "if (header.length === 0) return packet[0] !== TYPE.label;",
+    "if (header.length === 0) return true;",
+  ]),
+  options(17, "label-not-demanded", "gossip-options.test.ts", ['if (label === "" && keys.length', 'if (label === "?" && keys.length']),
   table(18, "dead-not-gossiped-to", SEEDS, [
     'return record?.state === "dead" ? record : undefined;',
     "return undefined;",
@@ -206,6 +213,10 @@ const ofHostilePackets: readonly Mutant[] = [
   machine(19, "strangers-like-members", STRANGERS, [
     "        if (!this.#context.table.at(event.from)) this.#context.heardStranger(event.roomBytes);\n",
     "",
+  ]),
+  context(19, "strangers-without-end", STRANGERS, [
+    "return this.#sentForStrangers > STRANGER_PACKETS_PER_SECOND;",
+    "return false;",
   ]),
   host(19, "answers-longer-than-questions", HOST, [
     "bytes.length - this.#envelope.overheadBytes",
