@@ -148,12 +148,15 @@ export class Swim {
   /** From a stranger one question a packet: a compound of a hundred pings would be a hundred packets to whoever it names
    *  as its sender. */
   #questions(messages: readonly Message[], from: Endpoint): void {
-    let allowed = this.#context.table.at(from) ? messages.length : 1;
+    let left: number | undefined;
     for (const message of messages) {
-      const question = message.type === "ping" || message.type === "indirect-ping";
-      if (question && allowed-- <= 0) {
-        this.#context.emit({ kind: "reject", reason: "stranger" });
-        continue;
+      if (message.type === "ping" || message.type === "indirect-ping") {
+        left ??= this.#context.table.at(from) ? messages.length : 1;
+        left -= 1;
+        if (left < 0) {
+          this.#context.emit({ kind: "reject", reason: "stranger" });
+          continue;
+        }
       }
       if (message.type === "ping") this.#prober.ping(message, from);
       else if (message.type === "ack") this.#prober.ack(message, from);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { Pool } from "../../gossip/swim/pool.test-kit.ts";
 import { LAN } from "../../gossip/swim/profile.ts";
-import { Pool } from "./pool.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
