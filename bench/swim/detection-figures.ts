@@ -1,9 +1,9 @@
+import { type Crash, deaths, firstSuspicions } from "../../gossip/swim/pool-crashes.test-kit.ts";
+import { WITH_LIFEGUARD, WITHOUT_LIFEGUARD } from "../../gossip/swim/pool-variants.test-kit.ts";
 import { LAN } from "../../gossip/swim/profile.ts";
 import type { Figure } from "../machine.ts";
 import { percentile } from "../machine.ts";
-import { type Crash, deaths, firstSuspicions } from "./crashes.ts";
 import { mean, type Size } from "./size.ts";
-import { WITH_LIFEGUARD, WITHOUT_LIFEGUARD } from "./variants.ts";
 
 const SMALL = 100;
 const LARGE = 1000;

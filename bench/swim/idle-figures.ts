@@ -1,5 +1,5 @@
+import { type Idle, idle, idleSampled } from "../../gossip/swim/pool-idle.test-kit.ts";
 import type { Figure } from "../machine.ts";
-import { type Idle, idle, idleSampled } from "./idle.ts";
 import type { Size } from "./size.ts";
 
 const BYTES_MAX = 250;

@@ -1,7 +1,13 @@
+import {
+  type FalsePositives,
+  healing,
+  lossyHours,
+  slowMembers,
+  stalls,
+} from "../../gossip/swim/pool-trouble.test-kit.ts";
+import { WITH_LIFEGUARD, WITHOUT_LIFEGUARD } from "../../gossip/swim/pool-variants.test-kit.ts";
 import type { Figure } from "../machine.ts";
 import { mean, type Size } from "./size.ts";
-import { type FalsePositives, healing, lossyHours, slowMembers, stalls } from "./trouble.ts";
-import { WITH_LIFEGUARD, WITHOUT_LIFEGUARD } from "./variants.ts";
 
 const STALL_MS_MAX = 5000;
 /** Of 128 members 16 are slow: messages wait for up to 16 s, with up to 1 s in between. */

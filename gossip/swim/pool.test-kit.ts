@@ -70,6 +70,7 @@ export class Pool {
   /** By host alone: nobody shares one here, and the whole address would have to be written down for each packet. */
   readonly #byHost = new Map<string, Life>();
   #lossPercent: number;
+  #filling = false;
   #isCut: ((a: string, b: string) => boolean) | undefined;
   #lastStream = NO_STREAM;
   readonly #asked = new Map<number, (reply: SwimEvent) => void>();
@@ -119,11 +120,13 @@ export class Pool {
     return pool;
   }
 
-  /** Hands each member the rows of those that it is to know, and waits until nobody has news left. Meanwhile news is sent
-   *  once and nothing is lost: what so many arrivals at once have to say would keep a large pool busy for minutes. */
+  /** Hands each member the rows of those that it is to know, and waits until nobody has news left. Meanwhile nothing is
+   *  lost, and news goes out once and gets nowhere: what so many arrivals at once have to say, and all know, would keep a
+   *  large pool busy for minutes. */
   fill(known: (name: string) => readonly string[]): void {
     const { retransmitMultiplier } = this.#profile;
     const lossPercent = this.#lossPercent;
+    this.#filling = true;
     this.#profile.retransmitMultiplier = 0;
     this.#lossPercent = 0;
     const rows = new Map([...this.#lives.values()].map((life) => [life.name, this.#rowOf(life)]));
@@ -135,6 +138,7 @@ export class Pool {
     this.until(() => [...this.#lives.values()].every(isQuiet), 300_000, "nobody has news left");
     this.#profile.retransmitMultiplier = retransmitMultiplier;
     this.#lossPercent = lossPercent;
+    this.#filling = false;
     this.log.length = 0;
   }
 
@@ -280,6 +284,7 @@ export class Pool {
   #send(life: Life, { to, messages, crc }: Send): void {
     const { sends, meter } = this.#options;
     const target = this.#byHost.get(to.host);
+    if (this.#filling && messages[0]?.type === "alive") return;
     const sent = sends && target ? sends(messages, life.name, target.name) : messages;
     meter?.packet(life.name, sent, crc);
     if (this.#rng.unit() * 100 < this.#lossPercent || !target || this.#isCut?.(life.name, target.name)) return;

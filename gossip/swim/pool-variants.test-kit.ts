@@ -1,5 +1,5 @@
-import type { PoolOptions } from "../../gossip/swim/pool.test-kit.ts";
-import type { Message } from "../../gossip/wire/messages.ts";
+import type { Message } from "../wire/messages.ts";
+import type { PoolOptions } from "./pool.test-kit.ts";
 
 type Variant = Pick<PoolOptions, "profile" | "sends">;
 

@@ -1,9 +1,9 @@
-import { Pool, type PoolMeter, type PoolOptions, type StartOptions } from "../../gossip/swim/pool.test-kit.ts";
-import { LAN, pushPullMs } from "../../gossip/swim/profile.ts";
-import { Envelope } from "../../gossip/wire/envelope.ts";
-import type { Message } from "../../gossip/wire/messages.ts";
-import { encodePacket } from "../../gossip/wire/packet.ts";
-import { encodeStream, type StreamMessage } from "../../gossip/wire/stream.ts";
+import { Envelope } from "../wire/envelope.ts";
+import type { Message } from "../wire/messages.ts";
+import { encodePacket } from "../wire/packet.ts";
+import { encodeStream, type StreamMessage } from "../wire/stream.ts";
+import { Pool, type PoolMeter, type PoolOptions, type StartOptions } from "./pool.test-kit.ts";
+import { LAN, pushPullMs } from "./profile.ts";
 
 /** As a node's by default: a label, compression where it shortens, no keys. */
 const ENVELOPE = new Envelope({ label: "starling", compress: true });

@@ -1,5 +1,5 @@
-import { Pool, type PoolOptions } from "../../gossip/swim/pool.test-kit.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
+import { Pool, type PoolOptions } from "./pool.test-kit.ts";
 
 const MINUTE_MS = 60_000;
 
