@@ -19,7 +19,7 @@ const WHOLE: Size = {
   deaths: 25,
   lossyHours: 24,
   lossyHoursUdp: 2,
-  stalls: 1000,
+  stalls: 600,
   slowSeeds: 4,
   slowMinutes: 3,
   cuts: 5,

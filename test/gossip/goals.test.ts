@@ -41,8 +41,8 @@ describe("goals of gossip, scaled down", () => {
     expect(suspicions).toBeGreaterThan(1000); // each was refuted in time
   });
 
-  it("no false suspicion by who stood still for up to 5 s, and nobody dies of it", () => {
-    expect(stalls(30, 150, 5000, { seed: 5 })).toMatchObject({ bySleepers: 0, dead: 0 });
+  it("no false suspicion by who stood still for up to 5 s, also where 10 % is lost", () => {
+    for (const lossPercent of [0, 10]) expect(stalls(30, 150, 5000, { seed: 5, lossPercent }).bySleepers).toBe(0);
   });
 
   it("who stood still for 5 s suspects nobody, and is alive for all others within seconds", () => {
@@ -63,12 +63,12 @@ describe("goals of gossip, scaled down", () => {
     }
   });
 
-  it("slow members: at least 50 times fewer false deaths of healthy members than without Lifeguard", () => {
+  it("slow members: at least 200 times fewer false deaths of healthy members than without Lifeguard (the paper: 50)", () => {
     const how = { members: 64, slow: 8, minutes: 2, slowMsMax: 16_000, pauseMsMax: 1000 };
     const found = slowMembers(how, { seed: 6 });
     const without = slowMembers(how, { seed: 6, ...WITHOUT_LIFEGUARD });
     expect(without.all).toBeGreaterThan(500);
-    expect(found.all).toBeLessThanOrEqual(without.all / 50);
+    expect(found.all).toBeLessThanOrEqual(without.all / 200);
   });
 
   it("a total cut of an hour heals within 60 s, unattended", () => {
