@@ -22,6 +22,8 @@ export interface Figure {
   readonly value: number;
   readonly unit: string;
   readonly aim?: { readonly atLeast?: number; readonly atMost?: number };
+  /** What it is to be read beside, in one line: a formula, a published figure, how many samples. */
+  readonly note?: string;
 }
 
 export interface Report {
@@ -29,6 +31,8 @@ export interface Report {
   readonly question: string;
   readonly machine: string;
   readonly peers: readonly string[];
+  /** How it was measured, where the figures alone don't say it. */
+  readonly method?: readonly string[];
   readonly figures: readonly Figure[];
 }
 
@@ -45,13 +49,15 @@ export function printReport(report: Report, asJson: boolean): void {
   console.log(`${report.bench}: ${report.question}`);
   console.log(`  on ${report.machine}`);
   for (const peer of report.peers) console.log(`  beside ${peer}`);
+  for (const line of report.method ?? []) console.log(`  ${line}`);
+  const nameLength = Math.max(52, ...report.figures.map(({ name }) => name.length));
   for (const figure of [...report.figures].sort((a, b) => Number(isLost(b)) - Number(isLost(a)))) {
-    const { name, value, unit, aim } = figure;
+    const { name, value, unit, aim, note } = figure;
     const aimed = aim
       ? `   aim ${aim.atLeast !== undefined ? `≥ ${aim.atLeast}` : `≤ ${aim.atMost}`}${isLost(figure) ? "  LOST" : "  met"}`
       : "";
-    console.log(
-      `  ${name.padEnd(52)} ${value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 2 : 0 }).padStart(10)} ${unit}${aimed}`,
-    );
+    const digits = { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 };
+    console.log(`  ${name.padEnd(nameLength)} ${value.toLocaleString("en", digits).padStart(10)} ${unit}${aimed}`);
+    if (note) console.log(`      ${note}`);
   }
 }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { estimatedRttMs, Vivaldi } from "../../gossip/swim/coordinate.ts";
+import { Pool } from "../../gossip/swim/pool.test-kit.ts";
 import { type Coordinate, decodeCoordinate, encodeCoordinate } from "../../gossip/wire/serf.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
-import { Pool } from "./pool.ts";
 
 /** Everyone measures everyone else in turn, with jitter; returns who they are then. */
 function settled(

@@ -179,7 +179,10 @@ const ofStallsAndCuts: readonly Mutant[] = [
     "if (header.length === 0) return packet[0] !== TYPE.label;",
     "if (header.length === 0) return true;",
   ]),
-  options(17, "label-not-demanded", "gossip-options.test.ts", ['if (label === "" && keys.length', 'if (label === "?" && keys.length']),
+  options(17, "label-not-demanded", "gossip-options.test.ts", [
+    'if (label === "" && keys.length',
+    'if (label === "?" && keys.length',
+  ]),
   table(18, "dead-not-gossiped-to", SEEDS, [
     'return record?.state === "dead" ? record : undefined;',
     "return undefined;",

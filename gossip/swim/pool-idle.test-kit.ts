@@ -1,0 +1,105 @@
+import { Envelope } from "../wire/envelope.ts";
+import type { Message } from "../wire/messages.ts";
+import { encodePacket } from "../wire/packet.ts";
+import { encodeStream, type StreamMessage } from "../wire/stream.ts";
+import { Pool, type PoolMeter, type PoolOptions, type StartOptions } from "./pool.test-kit.ts";
+import { LAN, pushPullMs } from "./profile.ts";
+
+/** As a node's by default: a label, compression where it shortens, no keys. */
+const ENVELOPE = new Envelope({ label: "starling", compress: true });
+/** Tables of an idle pool are alike, and compressing each would take longer than all the rest. */
+const ONE_TABLE_IN = 20;
+
+/** Sent by one member, on average; what it receives is as much. */
+export interface Idle {
+  readonly packetsPerSecond: number;
+  readonly udpBytesPerSecond: number;
+  /** Tables, both ways, without what TCP adds. */
+  readonly tableBytesPerSecond: number;
+}
+
+/** Encodes what is sent as the driver does, and counts it. */
+class ByteMeter implements PoolMeter {
+  /** Not before the pool is idle. */
+  runs = false;
+  packets = 0;
+  udpBytes = 0;
+  #tables = 0;
+  #weighed = 0;
+  #weighedBytes = 0;
+  readonly #counts: (name: string) => boolean;
+
+  constructor(counts: (name: string) => boolean) {
+    this.#counts = counts;
+  }
+
+  packet(from: string, messages: readonly Message[], crc: boolean): void {
+    if (!this.runs || !this.#counts(from)) return;
+    this.packets += 1;
+    this.udpBytes += encodePacket(messages, ENVELOPE, crc).length;
+  }
+
+  stream(from: string, message: StreamMessage): void {
+    if (!this.runs || !this.#counts(from)) return;
+    this.#tables += 1;
+    if (this.#tables % ONE_TABLE_IN !== 1) return;
+    this.#weighed += 1;
+    this.#weighedBytes += encodeStream(message, ENVELOPE).length;
+  }
+
+  get tableBytes(): number {
+    return this.#weighed === 0 ? 0 : (this.#tables * this.#weighedBytes) / this.#weighed;
+  }
+}
+
+/** A node's tags (metaOf in src/members.ts). */
+function metaOf(name: string): Record<string, string> {
+  const n = Number(name.slice(1));
+  const host = `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`;
+  const region = ["eu-central", "us-east", "ap-south"][n % 3] as string;
+  return { id: name, region, zone: "a", client: `${host}:7400`, peer: `${host}:7401`, proto: "1-1" };
+}
+
+/** All members are real machines that know each other. */
+export function idle(members: number, minutes: number, seed: number): Idle {
+  const meter = new ByteMeter(() => true);
+  return measured(Pool.full(members, { seed, meter, metaOf }), meter, members, minutes);
+}
+
+/** `members` tables of `members` rows don't fit in memory where there are thousands. So `sampled` members are as they
+ *  would be. The others, the same machine, know only these, and probe and ask them as often as all of so large a pool
+ *  would: their own intervals are as much longer as the members they choose from are fewer. Only what the sampled send
+ *  counts. */
+export function idleSampled(members: number, sampled: number, minutes: number, seed: number): Idle {
+  const isSampled = (name: string): boolean => Number(name.slice(1)) < sampled;
+  const meter = new ByteMeter(isSampled);
+  const options: PoolOptions = { seed, meter, metaOf };
+  const pool = new Pool(options);
+  const rarer = (members - 1) / sampled;
+  const scaleOfFew = pushPullMs(LAN, sampled + 1) / LAN.pushPullIntervalMs;
+  const standIn: StartOptions = {
+    membersMax: sampled + 1,
+    profile: {
+      probeIntervalMs: LAN.probeIntervalMs * rarer,
+      pushPullIntervalMs: (pushPullMs(LAN, members) * rarer) / scaleOfFew,
+    },
+  };
+  for (let i = 0; i < members; i++) pool.start(`n${i}`, isSampled(`n${i}`) ? {} : standIn);
+  const { names } = pool;
+  const few = names.filter(isSampled);
+  pool.fill((name) => (isSampled(name) ? names : [...few, name]));
+  return measured(pool, meter, sampled, minutes);
+}
+
+function measured(pool: Pool, meter: ByteMeter, senders: number, minutes: number): Idle {
+  pool.run(60_000); // probing has come into its step
+  meter.runs = true;
+  pool.run(minutes * 60_000);
+  if (pool.log.length > 0) throw new Error(`not idle: ${pool.log[0]?.event.kind}`);
+  const memberSeconds = senders * minutes * 60;
+  return {
+    packetsPerSecond: meter.packets / memberSeconds,
+    udpBytesPerSecond: meter.udpBytes / memberSeconds,
+    tableBytesPerSecond: meter.tableBytes / memberSeconds,
+  };
+}
