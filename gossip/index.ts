@@ -1,6 +1,7 @@
 // The explicit list of what others may use of the pure machine: `starling/gossip/machine`. With clock and sockets it is
 // drivers/pool.ts.
 
+export { contactTag } from "./swim/contact.ts";
 export { estimatedRttMs } from "./swim/coordinate.ts";
 export { Swim } from "./swim/machine.ts";
 export { incarnationOfStart, PROFILES, type Profile, type ProfileName, profileProblems } from "./swim/profile.ts";

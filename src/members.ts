@@ -1,5 +1,5 @@
 import type { GossipHost, MemberEvent } from "../gossip/drivers/gossip-host.ts";
-import { estimatedRttMs } from "../gossip/index.ts";
+import { contactTag, estimatedRttMs } from "../gossip/index.ts";
 import type { Config } from "./config/types.ts";
 import type { MemberChange, MemberEvents, MemberView, SeedSourceState } from "./http/deps.ts";
 import type { ActorId, NodeId, Region } from "./kernel/ids.ts";
@@ -18,13 +18,18 @@ export function metaOf(config: Config, actor: ActorId, at: { client: Listener; p
     ["client", advertised(config.client, at.client)],
     ["peer", advertised(config.peer, at.peer)],
     ["proto", "1-1"],
+    ...[...config.gossip.advertiseTo].map(([region, to]): Tag => [contactTag(region), formatAddress(to)]),
+    ...[...config.peer.advertiseTo].map(([region, to]): Tag => [`peer.${region}`, formatAddress(to)]),
   ]);
 }
 
-/** Where gossip says a node's peer port is, if it counts it as alive. */
+type Tag = [string, string];
+
+/** Where gossip says that we reach a node's peer port, if it counts it as alive. */
 export function peerAddressOf(gossip: GossipHost, node: NodeId): Address | null {
   const member = gossip.member(node);
-  const text = member?.meta.get("peer");
+  const region = gossip.self.meta.get("region") ?? "";
+  const text = member?.meta.get(`peer.${region}`) ?? member?.meta.get("peer");
   return member && text !== undefined && member.state !== "left" ? parseAddress(text) : null;
 }
 

@@ -79,7 +79,7 @@ export class Claims {
         return true;
       }
       if (claim.claimantSeqs.has(seq)) {
-        if (sameEndpoint(from, claim.alive.address)) claim.claimantAnswered = true;
+        if (sameEndpoint(from, this.#context.contactOf(claim.alive))) claim.claimantAnswered = true;
         return true;
       }
     }
@@ -125,7 +125,7 @@ export class Claims {
       if (isFirst && !isSent) return false;
     }
     if (asksElsewhere && !this.#aboutSelf(claim) && !claim.claimantAnswered)
-      this.#ping(claim, claim.alive.address, claim.claimantSeqs);
+      this.#ping(claim, this.#context.contactOf(claim.alive), claim.claimantSeqs);
     claim.asked += 1;
     claim.dueMs = nowMs + profile.probeTimeoutMsMax / 2;
     this.#wait(claim);

@@ -5,9 +5,10 @@ import { type Endpoint, sameEndpoint } from "../wire/address.ts";
 import { type Ack, type Alive, encodeMessage, type Message } from "../wire/messages.ts";
 import { COMPOUND_PART_BYTES } from "../wire/packet.ts";
 import { encodeCoordinate } from "../wire/serf.ts";
-import { encodeTags } from "../wire/tags.ts";
+import { decodeTags, encodeTags } from "../wire/tags.ts";
 import { Awareness } from "./awareness.ts";
 import { BroadcastQueue } from "./broadcasts.ts";
+import { contactOf } from "./contact.ts";
 import { Vivaldi } from "./coordinate.ts";
 import { type MemberRecord, MemberTable } from "./member-table.ts";
 import { type Profile, retransmitLimit } from "./profile.ts";
@@ -83,7 +84,7 @@ export class SwimContext {
     this.awareness = new Awareness(config.profile.awarenessMax);
     this.vivaldi = new Vivaldi(rng);
     this.#lastSeq = rng.u32();
-    this.table = new MemberTable(self.name, rng);
+    this.table = new MemberTable(self.name, self.meta.get("region"), rng);
     const { name, address, incarnation } = self;
     this.self = this.table.add({ name, address, incarnation, meta: encodeTags(self.meta), vsn: VSN }, 0);
     this.self.rttMs = 0;
@@ -237,6 +238,11 @@ export class SwimContext {
 
   aliveAboutSelf(): Alive {
     return aliveOf(this.self);
+  }
+
+  /** Where we would reach who says this of itself. */
+  contactOf({ address, meta }: Alive): Endpoint {
+    return contactOf(address, decodeTags(meta), this.regionOf(this.self));
   }
 
   regionOf(record: MemberRecord): string | undefined {

@@ -226,7 +226,7 @@ export class Swim {
     for (const record of this.#gossipTargets()) {
       const messages = this.#context.takeNews(config.packetBytes);
       if (messages.length === 0) break;
-      this.#context.emit({ kind: "send", to: record.address, messages, crc: readsCrc(record) });
+      this.#context.emit({ kind: "send", to: record.contact, messages, crc: readsCrc(record) });
     }
     if (this.#context.hasNews) this.#context.armGossip(profile.gossipIntervalMs);
     if (this.#leaving === "announced" && !broadcasts.has(this.#context.self.name)) this.#endLeave();

@@ -1,16 +1,19 @@
 import { assert } from "../../src/kernel/assert.ts";
 import { equalBytes } from "../../src/kernel/bytes.ts";
 import { type Rng, shuffle } from "../../src/kernel/rng.ts";
-import { type Endpoint, endpointKey } from "../wire/address.ts";
+import { type Endpoint, endpointKey, sameEndpoint } from "../wire/address.ts";
 import type { Coordinate } from "../wire/serf.ts";
 import { decodeTags } from "../wire/tags.ts";
+import { contactOf } from "./contact.ts";
 import type { Member, MemberState, TimerToken } from "./protocol.ts";
 import type { Suspicion } from "./suspicion.ts";
 
 /** A member as the machine keeps it. Only MemberTable changes `state` and `address`: its indexes depend on them. */
 export interface MemberRecord {
   readonly name: string;
+  /** What all are told, and where we reach it: the same, but for members behind NAT. */
   address: Endpoint;
+  contact: Endpoint;
   state: MemberState;
   stateChangedMs: number;
   incarnation: number;
@@ -51,6 +54,7 @@ export interface NewMember {
 export class MemberTable {
   readonly #rng: Rng;
   readonly #self: string;
+  readonly #region: string | undefined;
   readonly #byName = new Map<string, MemberRecord>();
   readonly #byAddress = new Map<string, MemberRecord>();
   /** Alive and suspect ones but ourselves; failed ones. Those who left are in neither: nobody looks for a leaver. */
@@ -61,8 +65,10 @@ export class MemberTable {
   #probeOrder: MemberRecord[] = [];
   #probeAt = 0;
 
-  constructor(self: string, rng: Rng) {
+  /** @param region ours: members may have an address for it */
+  constructor(self: string, region: string | undefined, rng: Rng) {
     this.#self = self;
+    this.#region = region;
     this.#rng = rng;
   }
 
@@ -102,14 +108,16 @@ export class MemberTable {
 
   add(member: NewMember, nowMs: number): MemberRecord {
     assert(!this.#byName.has(member.name), "a name is added once");
+    const meta = decodeTags(member.meta);
     const record: MemberRecord = {
       name: member.name,
       address: member.address,
+      contact: contactOf(member.address, meta, this.#region),
       state: "alive",
       stateChangedMs: nowMs,
       incarnation: member.incarnation,
       metaBytes: member.meta,
-      meta: decodeTags(member.meta),
+      meta,
       vsn: member.vsn,
       rttMs: null,
       coordinate: null,
@@ -125,18 +133,33 @@ export class MemberTable {
       inProbeOrder: false,
     };
     this.#byName.set(member.name, record);
-    this.#byAddress.set(endpointKey(member.address), record);
+    this.#settle(record);
     if (member.name !== this.#self) this.#enter(record);
     return record;
   }
 
   setAddress(record: MemberRecord, address: Endpoint): void {
-    const old = endpointKey(record.address);
-    if (this.#byAddress.get(old) === record) this.#byAddress.delete(old);
+    this.#move(record, address, contactOf(address, record.meta, this.#region));
+  }
+
+  #move(record: MemberRecord, address: Endpoint, contact: Endpoint): void {
+    this.#unsettle(record);
     record.address = address;
+    record.contact = contact;
     record.rttMs = null;
     record.directLoss = null;
-    this.#byAddress.set(endpointKey(address), record);
+    this.#settle(record);
+  }
+
+  /** From now on these addresses are its own; whose they were before is gone. */
+  #settle(record: MemberRecord): void {
+    this.#byAddress.set(endpointKey(record.address), record);
+    this.#byAddress.set(endpointKey(record.contact), record);
+  }
+
+  #unsettle(record: MemberRecord): void {
+    for (const address of [record.address, record.contact])
+      if (this.at(address) === record) this.#byAddress.delete(endpointKey(address));
   }
 
   /** Returns true when the metadata are others than before. */
@@ -144,6 +167,8 @@ export class MemberTable {
     if (equalBytes(record.metaBytes, bytes)) return false;
     record.metaBytes = bytes;
     record.meta = decodeTags(bytes);
+    const contact = contactOf(record.address, record.meta, this.#region);
+    if (!sameEndpoint(contact, record.contact)) this.#move(record, record.address, contact);
     return true;
   }
 
@@ -209,7 +234,7 @@ export class MemberTable {
       this.#exit(record);
       this.#byName.delete(record.name);
       forgotten.push(record.name);
-      if (this.at(record.address) === record) this.#byAddress.delete(endpointKey(record.address));
+      this.#unsettle(record);
     }
     this.#forgetOldDeaths(sinceMs);
     return forgotten;
@@ -222,7 +247,7 @@ export class MemberTable {
     if (array) record.index = array.push(record) - 1;
     if (record.state === "dead") this.#noteDeath(record);
     if (!isLive(record)) return;
-    this.#byAddress.set(endpointKey(record.address), record); // whose address it was before is gone
+    this.#settle(record);
     if (record.inProbeOrder) return;
     record.inProbeOrder = true;
     const at = this.#rng.below(this.#probeOrder.length + 1);

@@ -22,7 +22,9 @@ const LOSS_WEIGHT = 1 / 8;
 interface Probe {
   readonly seq: number;
   readonly name: string;
+  /** What all are told, and where we reach it. */
   readonly address: Endpoint;
+  readonly contact: Endpoint;
   /** The incarnation that would be suspected: news that comes in meanwhile makes the accusation void. */
   readonly incarnation: number;
   sentMs: number;
@@ -99,7 +101,7 @@ export class Prober {
   ack(ack: Ack, from: Endpoint): void {
     const probe = this.#probe;
     if (probe?.seq === ack.seq) {
-      const direct = sameEndpoint(from, probe.address);
+      const direct = sameEndpoint(from, probe.contact);
       if (direct && !probe.answered) this.#measure(probe, ack);
       probe.direct ||= direct;
       if (direct || probe.relays.has(endpointKey(from))) probe.answered = true;
@@ -159,7 +161,7 @@ export class Prober {
     const record = table.get(request.node);
     const known = record && sameEndpoint(record.address, request.target) ? record : undefined;
     const seq = this.#context.nextSeq();
-    if (known && !this.#context.sendAlone(known.address, this.#pingOf(seq, known.name))) return;
+    if (known && !this.#context.sendAlone(known.contact, this.#pingOf(seq, known.name))) return;
     if (!known && fromStranger) {
       this.#context.emit({ kind: "reject", reason: "stranger" });
       return;
@@ -168,7 +170,7 @@ export class Prober {
     this.#relays.set(seq, {
       asker,
       askerSeq: request.seq,
-      target: known?.address,
+      target: known?.contact,
       nack: request.nack,
       dueMs: nowMs + delayMs,
       answered: false,
@@ -201,11 +203,12 @@ export class Prober {
     this.#context.counts.probes += 1;
     const seq = this.#context.nextSeq();
     const timeoutMs = awareness.stretched(probeTimeoutMs(profile, record.rttMs));
-    const { name, address, incarnation } = record;
+    const { name, address, contact, incarnation } = record;
     this.#probe = {
       seq,
       name,
       address,
+      contact,
       incarnation,
       sentMs: nowMs,
       timeoutMs,
@@ -219,8 +222,8 @@ export class Prober {
     };
     const ping = this.#pingOf(seq, name);
     // Buddy system (Lifeguard, §IV-C): a suspect hears of it from the very ping that it answers.
-    if (record.state === "suspect") this.#context.send(address, [ping, verdictOn(record, self.name)], readsCrc(record));
-    else this.#context.send(address, [ping]);
+    if (record.state === "suspect") this.#context.send(contact, [ping, verdictOn(record, self.name)], readsCrc(record));
+    else this.#context.send(contact, [ping]);
     this.#context.setTimer({ kind: "probe-timeout", seq }, timeoutMs);
   }
 
@@ -230,10 +233,10 @@ export class Prober {
     const { seq, name: node, address: target } = probe;
     this.#context.counts.probeTimeouts += 1;
     const relays = this.#pickRelays(node);
-    probe.relays = new Set(relays.map((relay) => endpointKey(relay.address)));
+    probe.relays = new Set(relays.map((relay) => endpointKey(relay.contact)));
     probe.nacksExpected = relays.filter(sendsNacks).length;
     for (const relay of relays)
-      this.#context.send(relay.address, [
+      this.#context.send(relay.contact, [
         { type: "indirect-ping", seq, node, target, nack: sendsNacks(relay), ...source },
       ]);
     const record = this.#context.table.get(node);
@@ -242,7 +245,7 @@ export class Prober {
     const timeoutMs = probe.sentMs + probe.periodMs - nowMs;
     probe.stream = this.#context.nextStream();
     const message = this.#pingOf(seq, node);
-    this.#context.emit({ kind: "open-stream", id: probe.stream, to: target, message, timeoutMs });
+    this.#context.emit({ kind: "open-stream", id: probe.stream, to: probe.contact, message, timeoutMs });
   }
 
   /** Neither the target nor suspects; where regions matter, one of them in the target's own. */

@@ -37,7 +37,7 @@ export class Rumours {
     if (!record) this.#meet(rumour);
     // Equal incarnations: the accusation wins, otherwise a suspicion could be silenced by any member that repeats old
     // news, and a dead member revived by it.
-    else if (rumour.incarnation <= record.incarnation) this.#correctTheGone(record, rumour.address);
+    else if (rumour.incarnation <= record.incarnation) this.#correctTheGone(record, rumour);
     else if (isLive(record) && !sameEndpoint(record.address, rumour.address)) this.#otherAddress(record, rumour);
     else this.#revive(record, rumour);
   }
@@ -231,7 +231,7 @@ export class Rumours {
   #otherAddress(record: MemberRecord, rumour: Alive): void {
     const known = startOf(record.meta);
     const claimed = startOf(decodeTags(rumour.meta));
-    if (known !== undefined && claimed !== undefined && claimed > known) this.claims.examine(rumour, record.address);
+    if (known !== undefined && claimed !== undefined && claimed > known) this.claims.examine(rumour, record.contact);
     else this.#conflict(record, rumour.address, "observer");
   }
 
@@ -266,8 +266,9 @@ export class Rumours {
 
   /** Others hold alive whom we hold for gone: it may have come back with an incarnation below the one that we know,
    *  and only learns from us that it must raise it. */
-  #correctTheGone(record: MemberRecord, address: Endpoint): void {
-    if (!isLive(record)) this.#correct(record, address, verdictOn(record, this.#context.self.name));
+  #correctTheGone(record: MemberRecord, rumour: Alive): void {
+    if (!isLive(record))
+      this.#correct(record, this.#context.contactOf(rumour), verdictOn(record, this.#context.self.name));
   }
 
   #correct(record: MemberRecord, to: Endpoint, message: Message): void {

@@ -268,10 +268,11 @@ export class SerfLayer {
     const { table, self } = this.#context;
     const host = ipToText(query.addr);
     const to: Endpoint | undefined = host === undefined ? undefined : { host, port: query.port };
-    if (!to || !table.at(to)) return;
+    const asker = to && table.at(to);
+    if (!asker) return;
     const { lTime, id } = query;
     const response: QueryResponse = { type: "query-response", lTime, id, from: self.name, flags, payload };
-    this.#context.sendAlone(to, { type: "user", payload: encodeSerf(response) });
+    this.#context.sendAlone(asker.contact, { type: "user", payload: encodeSerf(response) });
   }
 
   #answer({ id, lTime, from, flags, payload }: QueryResponse): void {

@@ -89,7 +89,7 @@ export class Sync {
     if (leaving) return;
     for (const name of table.reclaim(nowMs - profile.reclaimMs)) vivaldi.forget(name);
     const [partner] = table.sampleLive(1, (record) => record.state === "alive");
-    if (partner) this.#pushPull(partner.address, undefined);
+    if (partner) this.#pushPull(partner.contact, undefined);
     this.#context.setTimer({ kind: "push-pull" }, pushPullMs(profile, table.poolSize));
   }
 
@@ -98,7 +98,7 @@ export class Sync {
     if (leaving) return;
     this.#context.setTimer({ kind: "reconnect" }, this.#jittered(profile.reconnectIntervalMs));
     const record = table.anyDead();
-    if (record && rng.unit() * table.poolSize < table.deadCount) this.#pushPull(record.address, undefined);
+    if (record && rng.unit() * table.poolSize < table.deadCount) this.#pushPull(record.contact, undefined);
   }
 
   /** Merges first, answers then: an accusation against us in the asker's table is refuted in our answer. */

@@ -1,4 +1,4 @@
-import { PROFILES, type Profile, profileProblems } from "../../gossip/index.ts";
+import { ipToBytes, PROFILES, type Profile, profileProblems } from "../../gossip/index.ts";
 import type { Address } from "../world/world.ts";
 import { formatAddress } from "../world/world.ts";
 import { badConfig } from "./resolve.ts";
@@ -40,6 +40,7 @@ export function makeConfig(values: Values, own: OwnCluster | null): Config {
     gossip: {
       bind: values["gossip.bind"],
       advertise: values["gossip.advertise"] ?? values["gossip.bind"],
+      advertiseTo: values["gossip.advertise_to"],
       profile: profileOf(values),
       label: values["gossip.label"],
       compress: values["gossip.compress"],
@@ -47,7 +48,11 @@ export function makeConfig(values: Values, own: OwnCluster | null): Config {
       verifyIncoming: values["gossip.verify_incoming"],
       verifyOutgoing: values["gossip.verify_outgoing"],
     },
-    peer: { bind: values["peer.bind"], advertise: values["peer.advertise"] ?? values["peer.bind"] },
+    peer: {
+      bind: values["peer.bind"],
+      advertise: values["peer.advertise"] ?? values["peer.bind"],
+      advertiseTo: values["peer.advertise_to"],
+    },
     cluster: makeCluster(values, own),
     replication: {
       syncIntervalMs: values["replication.sync_interval"],
@@ -151,6 +156,8 @@ function listenerProblems(values: Values): string[] {
     problems.push(
       "gossip.label (or gossip.keys) is needed off loopback: without it, two clusters on one network can merge by accident",
     );
+  for (const [region, at] of values["gossip.advertise_to"])
+    if (!ipToBytes(at.host)) problems.push(`gossip.advertise_to: members of ${region} are told IPs, not ${at.host}`);
   if (values["dev.enabled"] && !isLoopback(values["client.bind"].host))
     problems.push("dev.enabled lets any client cut this node's network: keep client.bind on loopback, or turn it off");
   return [...problems, ...portProblems(values)];

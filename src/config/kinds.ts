@@ -170,6 +170,21 @@ export const token: Kind<string> = {
   show: (value) => (value === "" ? "" : "(secret)"),
 };
 
+/** `region=host:port`, a list: what members of those regions are told. */
+export const regionAddresses: Kind<ReadonlyMap<Region, Address>> = {
+  parse(raw) {
+    const found = asList(raw, "addresses by region").map((item): [Region, Address] => {
+      const [name = "", at] = asText(item, "region=host:port").split("=");
+      if (at === undefined)
+        throw expected(`region=host:port, such as us=203.0.113.7:7002, not ${JSON.stringify(item)}`);
+      return [region.parse(name), parseAddress(at)];
+    });
+    if (new Set(found.map(([name]) => name)).size < found.length) throw expected("each region once");
+    return new Map(found);
+  },
+  show: (value) => [...value].map(([name, at]) => `${name}=${formatAddress(at)}`).join(","),
+};
+
 /** Tables `{ id, region, peer }` in TOML; `id/region@host:port` separated by commas elsewhere. */
 export const owners: Kind<readonly Owner[]> = {
   parse(raw) {

@@ -10,6 +10,7 @@ import {
   oneOf,
   owners,
   region,
+  regionAddresses,
   secret,
   seeds,
   size,
@@ -55,6 +56,8 @@ export const SETTINGS = {
 
   "gossip.bind": setting(address, "127.0.0.1:7002", "membership (UDP and TCP)"),
   "gossip.advertise": optional(address, "where other members reach it", "gossip.bind"),
+  // Behind NAT a node has another address for each side.
+  "gossip.advertise_to": setting(regionAddresses, "", "where members of other regions reach it: region=ip:port"),
   // geo tolerates slow links and finds failures later; local finds them in a second and suspects under load.
   "gossip.profile": setting(oneOf("lan", "geo", "wan", "local"), "lan", "timing of failure detection"),
   // Each of these replaces one constant of the profile: docs/gossip.md tells what gets worse on each side.
@@ -87,6 +90,7 @@ export const SETTINGS = {
 
   "peer.bind": setting(address, "127.0.0.1:7003", "data between nodes (TCP)"),
   "peer.advertise": optional(address, "where other nodes reach it", "peer.bind"),
+  "peer.advertise_to": setting(regionAddresses, "", "where nodes of other regions reach it: region=host:port"),
 
   "cluster.id": optional(text(64), "the cluster's id", "made at the first start, kept in cluster.json"),
   "cluster.name": setting(text(64), "starling", "a name for people"),

@@ -9,6 +9,8 @@ export interface Config {
   readonly gossip: {
     readonly bind: Address;
     readonly advertise: Address;
+    /** Where members of these regions reach it. */
+    readonly advertiseTo: ReadonlyMap<Region, Address>;
     readonly profile: Profile;
     /** Mandatory off loopback: packets of another cluster are dropped before parsing. */
     readonly label: string;
@@ -18,7 +20,11 @@ export interface Config {
     readonly verifyIncoming: boolean;
     readonly verifyOutgoing: boolean;
   };
-  readonly peer: { readonly bind: Address; readonly advertise: Address };
+  readonly peer: {
+    readonly bind: Address;
+    readonly advertise: Address;
+    readonly advertiseTo: ReadonlyMap<Region, Address>;
+  };
   readonly cluster: ClusterConfig;
   readonly replication: {
     readonly syncIntervalMs: number;

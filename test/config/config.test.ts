@@ -252,6 +252,32 @@ describe("constants of gossip", () => {
   });
 });
 
+describe("behind NAT", () => {
+  test("a node has an address for each region that reaches it elsewhere", () => {
+    const made = makeConfig(
+      resolve('[gossip]\nadvertise_to = ["us=203.0.113.7:7002"]\n[peer]\nadvertise_to = ["us=nat.example:7003"]')
+        .values,
+      OWN,
+    );
+    expect([...made.gossip.advertiseTo]).toEqual([["us", { host: "203.0.113.7", port: 7002 }]]);
+    expect([...made.peer.advertiseTo]).toEqual([["us", { host: "nat.example", port: 7003 }]]);
+  });
+
+  test.each([
+    ["nowhere", "region=host:port, such as"],
+    ["us=203.0.113.7", "host:port"],
+    ["US=203.0.113.7:1", "region"],
+    ["us=1.2.3.4:1,us=1.2.3.4:2", "each region once"],
+  ])("%s is refused", (text, sentence) => {
+    expect(() => resolve("", { STARLING_GOSSIP_ADVERTISE_TO: text })).toThrow(sentence);
+  });
+
+  test("gossip is told IPs", () => {
+    const { values } = resolve("", { STARLING_GOSSIP_ADVERTISE_TO: "us=nat.example:7002" });
+    expect(problemsOf(values)).toEqual([expect.stringContaining("members of us are told IPs, not nat.example")]);
+  });
+});
+
 describe("listeners", () => {
   function problems(...parts: Parameters<typeof sources>): string[] {
     return problemsOf(resolve(...parts).values);

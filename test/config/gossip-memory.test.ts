@@ -18,7 +18,15 @@ function memory(keys: readonly Uint8Array[], remembered = new Map<string, string
       return true;
     },
   };
-  const gossip = { bind, advertise: bind, profile: PROFILES.lan, label: "", ...CLEAR, keys } as const;
+  const gossip = {
+    bind,
+    advertise: bind,
+    advertiseTo: new Map(),
+    profile: PROFILES.lan,
+    label: "",
+    ...CLEAR,
+    keys,
+  } as const;
   return {
     memory: new GossipMemory(notebook, test.world, gossip),
     remembered,

@@ -144,3 +144,42 @@ describe("item 11: our own name at another address", () => {
     expect(me.swim.self.incarnation).toBe(31);
   });
 });
+
+describe("item 11: a member behind NAT has an address for each side", () => {
+  const inside = { host: "192.168.0.2", port: 7946 };
+  const outside = { host: "203.0.113.9", port: 9946 };
+  const behindNat = (incarnation: number) => ({
+    ...alive("m2", 2, incarnation, tags({ region: "us", "at.eu": "203.0.113.9:9946", "at.ap": "not an address" })),
+    address: inside,
+  });
+
+  it("which members of that region send to and know it by, and pass on what all are told", () => {
+    const me = new OneMember({ meta: { region: "eu" } });
+    me.hear(3, behindNat(5));
+    const { to, message } = me.passUntilSent("ping", "m2");
+    expect(to).toEqual(outside);
+    me.step({
+      kind: "packet",
+      from: outside,
+      messages: [{ type: "ack", seq: message.seq, payload: NO_BYTES }],
+      roomBytes: 100,
+    });
+    me.pass(1000);
+    expect(me.swim.member("m2")).toMatchObject({ address: inside, directLoss: 0 });
+    expect(me.passUntilSent("alive", "m2").message.address).toEqual(inside);
+  });
+
+  it("and those of others don't; what is no address is as if it weren't there", () => {
+    for (const region of ["us", "ap"]) {
+      const me = new OneMember({ meta: { region } });
+      me.hear(3, behindNat(5));
+      expect(me.passUntilSent("ping", "m2").to).toEqual(inside);
+    }
+  });
+
+  it("and a relay is asked about the address that all know", () => {
+    const me = new OneMember({ meta: { region: "eu" } }).meet(3, 4);
+    me.hear(3, behindNat(5));
+    expect(me.passUntilSent("indirect-ping", "m2").message.target).toEqual(inside);
+  });
+});

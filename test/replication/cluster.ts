@@ -23,8 +23,15 @@ export function configOf(
   return {
     node: { id: parseNodeId(name), region: parseRegion(name), zone: "a", dataDir: "/data" },
     client: { bind: at(7001), advertise: at(7001) },
-    gossip: { bind: at(7002), advertise: at(7002), profile: PROFILES.local, label: "test", ...CLEAR },
-    peer: { bind: at(7003), advertise: at(7003) },
+    gossip: {
+      bind: at(7002),
+      advertise: at(7002),
+      advertiseTo: new Map(),
+      profile: PROFILES.local,
+      label: "test",
+      ...CLEAR,
+    },
+    peer: { bind: at(7003), advertise: at(7003), advertiseTo: new Map() },
     cluster: {
       id: "test-cluster",
       name: "test",
