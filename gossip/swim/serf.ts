@@ -86,10 +86,10 @@ export class SerfLayer {
     if (!message) return;
     switch (message.type) {
       case "leave-intent":
-        if (this.#leaveIntent(message)) this.#passOn(`leave ${message.node}`, payload);
+        if (this.#intent(message)) this.#passOn(`leave ${message.node}`, payload);
         break;
       case "join-intent":
-        if (this.#joinIntent(message)) this.#passOn(`join ${message.node}`, payload);
+        if (this.#intent(message)) this.#passOn(`join ${message.node}`, payload);
         break;
       case "user-event":
         this.#eventClock.witness(message.lTime);
@@ -142,8 +142,8 @@ export class SerfLayer {
     this.#queryClock.witness(message.queryLTime - 1);
     const left = new Set(message.leftMembers);
     for (const [node, lTime] of message.statusLTimes)
-      if (left.has(node)) this.#leaveIntent({ type: "leave-intent", lTime, node, prune: false });
-      else this.#joinIntent({ type: "join-intent", lTime, node });
+      if (left.has(node)) this.#intent({ type: "leave-intent", lTime, node, prune: false });
+      else this.#intent({ type: "join-intent", lTime, node });
   }
 
   /** Asks all members, ourselves included, to change their keyring or to tell it. The answer is a `key-report` effect.
@@ -194,7 +194,7 @@ export class SerfLayer {
   }
 
   /** True when it is news, to be passed on. */
-  #leaveIntent({ node, lTime }: LeaveIntent): boolean {
+  #intent({ type, node, lTime }: LeaveIntent | JoinIntent): boolean {
     this.#clock.witness(lTime);
     const { table, self, leaving } = this.#context;
     const record = table.get(node);
@@ -204,7 +204,8 @@ export class SerfLayer {
       return false;
     }
     record.statusLTime = lTime;
-    this.#rumours.leaveIntended(record);
+    if (type === "leave-intent") this.#rumours.leaveIntended(record);
+    else record.leaveIntended = false;
     return true;
   }
 
@@ -213,20 +214,6 @@ export class SerfLayer {
     self.statusLTime = this.#clock.next();
     const intent: JoinIntent = { type: "join-intent", lTime: self.statusLTime, node: self.name };
     this.#passOn(`join ${self.name}`, encodeSerf(intent));
-  }
-
-  #joinIntent({ node, lTime }: JoinIntent): boolean {
-    this.#clock.witness(lTime);
-    const { table, self, leaving } = this.#context;
-    const record = table.get(node);
-    if (!record || lTime <= record.statusLTime) return false;
-    if (record === self && !leaving) {
-      this.#sayWeAreHere(record);
-      return false;
-    }
-    record.statusLTime = lTime;
-    record.leaveIntended = false;
-    return true;
   }
 
   #query(query: Query, payload: Uint8Array, authentic: boolean): void {
