@@ -35,6 +35,8 @@ const LTIME_WINDOW = 512;
 const OPEN_MAX = 4;
 /** serf's DefaultQueryTimeout is 16 gossip rounds per power of ten of the pool. */
 const QUERY_ROUNDS = 16;
+/** Members asked themselves when gossip seems not to have reached them. */
+const ASKED_AGAIN_MAX = 256;
 const KEY_QUERY = "_serf_";
 
 /** Lamport's clock: a witnessed time is in the past. */
@@ -59,6 +61,9 @@ interface OpenKeyQuery {
   readonly id: number;
   readonly lTime: number;
   readonly answers: Map<string, KeyResponse>;
+  readonly payload: Uint8Array;
+  readonly halfMs: number;
+  askedAgain: boolean;
 }
 
 /** What serf agents say on top of memberlist, as far as members of their pool need it: words about leaving (without
@@ -169,10 +174,12 @@ export class SerfLayer {
       name: `${KEY_QUERY}${operation}${operation === "list" ? "-keys" : "-key"}`,
       payload: encodeKeyRequest(key),
     };
-    this.#open.set(query.id, { id, lTime: query.lTime, answers: new Map() });
-    this.#context.setTimer({ kind: "key-query", query: query.id }, timeoutMs);
+    const payload = encodeSerf(query);
+    const halfMs = timeoutMs / 2;
+    this.#open.set(query.id, { id, lTime: query.lTime, answers: new Map(), payload, halfMs, askedAgain: false });
+    this.#context.setTimer({ kind: "key-query", query: query.id }, halfMs);
     this.#isNew("query", query.lTime, String(query.id), this.#queryClock);
-    this.#passOn(`query ${query.id}`, encodeSerf(query));
+    this.#passOn(`query ${query.id}`, payload);
     // As serf does: `use` takes effect at once, and who asks for it encrypts already with that key.
     const mine = applyToKeyring(this.#keyring, operation, key);
     if (mine.ok && operation !== "list") this.#context.notify({ kind: "keys-changed", name: self.name });
@@ -180,7 +187,20 @@ export class SerfLayer {
   }
 
   keyQueryTimer(query: number): void {
-    this.#report(query);
+    const open = this.#open.get(query);
+    if (!open) return;
+    if (open.askedAgain) this.#report(query);
+    else this.#askAgain(query, open);
+  }
+
+  /** Gossip reaches each member only very probably (one question in fifty missed one of six): who is silent at half-time
+   *  is asked itself. Whoever has heard it before takes it for a repetition. */
+  #askAgain(query: number, open: OpenKeyQuery): void {
+    open.askedAgain = true;
+    const isSilent = ({ name }: MemberRecord): boolean => !open.answers.has(name);
+    for (const { contact } of this.#context.table.sampleLive(ASKED_AGAIN_MAX, isSilent))
+      this.#context.sendAlone(contact, { type: "user", payload: open.payload });
+    this.#context.setTimer({ kind: "key-query", query }, open.halfMs);
   }
 
   #decode(payload: Uint8Array): SerfMessage | undefined {

@@ -99,11 +99,18 @@ describe.skipIf(!hasSerf)("a pool of serf agents and nodes, encrypted (skipped w
     }
   });
 
+  /** An agent's question reaches each member only very probably, and it asks once: its operator asks again. */
+  function agentsSay(expected: string, agent: string, ...what: string[]): void {
+    let output = "";
+    for (let tries = 0; tries < 3 && !output.includes(expected); tries++)
+      output = agents.run(agent, "keys", ...what).output;
+    expect(output).toContain(expected);
+  }
+
   it("a key is changed by an agent for all, and by a node for all", { timeout: 60_000 }, async () => {
-    const install = agents.run("s1", "keys", "-install", NEXT_KEY);
-    expect(install.output).toContain("Successfully installed key");
-    expect(agents.run("s1", "keys", "-use", NEXT_KEY).output).toContain("Successfully changed primary key");
-    expect(agents.run("s1", "keys", "-remove", KEY).output).toContain("Successfully removed key");
+    agentsSay("Successfully installed key", "s1", "-install", NEXT_KEY);
+    agentsSay("Successfully changed primary key", "s1", "-use", NEXT_KEY);
+    agentsSay("Successfully removed key", "s1", "-remove", KEY);
     const change = async (operation: string, key: string): Promise<KeysAnswer> => {
       const response = await fetch(`${cluster.node("ap").url}/cluster/gossip/keys`, json("POST", { operation, key }));
       return (await response.json()) as KeysAnswer;
@@ -116,7 +123,7 @@ describe.skipIf(!hasSerf)("a pool of serf agents and nodes, encrypted (skipped w
       expect(await change(operation, key)).toMatchObject({ complete: true, members: 6, refused: [], silent: [] });
     const list = (await (await fetch(`${cluster.node("us").url}/cluster/gossip/keys`)).json()) as KeysAnswer;
     expect(list).toMatchObject({ complete: true, keys: [{ members: 6, using: 6 }] });
-    expect(agents.run("s3", "keys", "-list").output).toContain("6/6");
+    agentsSay("6/6", "s3", "-list");
     expect(await everyoneIsAlive()).toBe(true);
   });
 

@@ -12,7 +12,7 @@ import {
 } from "../../gossip/wire/serf.ts";
 import { toBase64 } from "../../src/kernel/bytes.ts";
 import { keyOf, keyring } from "./envelopes.ts";
-import { actor, alive, NO_BYTES, OneMember, tags } from "./one-member.ts";
+import { actor, alive, at, NO_BYTES, OneMember, tags } from "./one-member.ts";
 
 const [K1, K2] = [keyOf(1), keyOf(2)];
 
@@ -278,6 +278,24 @@ describe("item 20: keys", () => {
     me.hearSealed(2, user(query("_serf_install-key", K2, { id: 2 })));
     me.pass(5_000);
     expect(told(me, "query").length).toBeGreaterThan(0);
+  });
+
+  it("asked of all members: who is silent at half-time is asked itself, the others are not", () => {
+    const me = withAgent({ keyring: keyring(K1) });
+    me.answers = () => true;
+    me.pass(60_000); // old news is out
+    me.forget();
+    me.step({ kind: "ask-keys", id: 9, operation: "list", key: NO_BYTES });
+    const { lTime = 0, id = 0 } = (me.pass(1000), told(me, "query")[0]) ?? {};
+    const payload = encodeKeyResponse({ ok: true, message: "", keys: [], primaryKey: "" });
+    me.hearSealed(2, user({ type: "query-response", lTime, id, from: "m2", flags: 0, payload }));
+    me.pass(500);
+    me.forget();
+    me.pass(200);
+    expect(told(me, "query")).toMatchObject([{ id }]);
+    expect(me.sent("user").map(({ to }) => to)).toEqual([at(3)]);
+    me.hearSealed(3, user({ type: "query-response", lTime, id, from: "m3", flags: 0, payload }));
+    expect(me.others).toMatchObject([{ kind: "key-report", id: 9, members: 3 }]);
   });
 
   it("asked of all members: the report is whole when all have answered, ourselves included", () => {
