@@ -2,6 +2,7 @@ import type { GossipHost, MemberEvent } from "../gossip/drivers/gossip-host.ts";
 import { contactTag, estimatedRttMs } from "../gossip/index.ts";
 import type { Config } from "./config/types.ts";
 import type { MemberChange, MemberEvents, MemberView, SeedSourceState } from "./http/deps.ts";
+import { InputError } from "./kernel/assert.ts";
 import type { ActorId, NodeId, Region } from "./kernel/ids.ts";
 import type { Address, Listener, World } from "./world/world.ts";
 import { formatAddress, parseAddress } from "./world/world.ts";
@@ -29,15 +30,29 @@ type Tag = [string, string];
 export function peerAddressOf(gossip: GossipHost, node: NodeId): Address | null {
   const member = gossip.member(node);
   const region = gossip.self.meta.get("region") ?? "";
-  const text = member?.meta.get(`peer.${region}`) ?? member?.meta.get("peer");
-  return member && text !== undefined && member.state !== "left" ? parseAddress(text) : null;
+  const told = usable(member?.meta.get(`peer.${region}`)) ?? usable(member?.meta.get("peer"));
+  return member?.state === "left" ? null : told;
+}
+
+/** Hearsay: what is no address is as if nobody had said it. */
+function usable(text: string | undefined): Address | null {
+  if (text === undefined) return null;
+  try {
+    const address = parseAddress(text);
+    return address.port === 0 ? null : address;
+  } catch (error) {
+    if (error instanceof InputError) return null;
+    throw error;
+  }
 }
 
 /** Which region an address is in, as far as configuration and gossip ever told: for the development network shaper. */
 export class Regions {
   readonly #regions = new Map<string, string>();
+  readonly #isUsed: boolean;
 
   constructor(config: Config) {
+    this.#isUsed = config.dev;
     for (const { region, peer } of config.cluster.owners) if (peer) this.#regions.set(formatAddress(peer), region);
   }
 
@@ -46,6 +61,7 @@ export class Regions {
   }
 
   learn(view: MemberView): void {
+    if (!this.#isUsed) return;
     for (const text of [view.gossipAddress, view.meta.get("peer")])
       if (text !== undefined) this.#regions.set(text, view.region);
   }
@@ -81,7 +97,7 @@ export class Members implements MemberEvents {
   othersAlive(): string[] {
     const gossip = this.#gossip();
     const others = gossip?.members().filter(({ name, state }) => state === "alive" && name !== gossip.self.name) ?? [];
-    return others.map(({ address }) => formatAddress(address));
+    return others.map(({ contact }) => formatAddress(contact));
   }
 
   #view(member: ReturnType<GossipHost["members"]>[number]): MemberView {

@@ -84,7 +84,7 @@ function quoted(text: string): string {
 
 /** Seeds are shown and logged, so nothing secret may be in them; what was written is not repeated here either. */
 function refuseSecrets(text: string): void {
-  if (/:\/\/[^/?#]*@/.test(text) || /[?&][^=&]*(?:token|password|secret|auth)[^=&]*=/i.test(text))
+  if (/^[^/?#]*(?::\/\/[^/?#]*)?@/.test(text) || /[?&][^=&]*(?:token|password|secret|auth)[^=&]*=/i.test(text))
     throw bad(
       "a seed holds no password or token, for seeds are shown and logged: a Consul token belongs into cluster.consul_token " +
         "(STARLING_CLUSTER_CONSUL_TOKEN), a Kubernetes token is read from cluster.kubernetes_credentials",

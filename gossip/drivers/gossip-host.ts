@@ -11,6 +11,7 @@ import {
   incarnationOfStart,
   type KeyOperation,
   type Member,
+  type MemberEvent,
   roomForMessages,
   Swim,
   type SwimCounts,
@@ -80,7 +81,12 @@ export async function startGossip(options: GossipOptions): Promise<GossipHost> {
   const seeds = config.seeds.map(parseSeed);
   const host = new Host(options);
   await host.listen();
-  host.run(seeds, (config.remembered ?? []).flatMap(usableAddress));
+  try {
+    host.run(seeds, (config.remembered ?? []).flatMap(usableAddress));
+  } catch (error) {
+    await host.close(); // or the port stays taken
+    throw error;
+  }
   world.log.info("gossip.started", { name: config.name, local: formatAddress(host.local), seeds: config.seeds });
   return host;
 }
@@ -107,6 +113,7 @@ class Host implements GossipHost {
   /** Effects not yet carried out; a host that calls back from an event adds to their end. */
   #effects: Effect[] = [];
   #performing = false;
+  #thrown: { readonly error: unknown } | null = null;
   #lastKeyAsker = 0;
   readonly #keyAskers = new Map<number, (report: KeyReport) => void>();
   readonly #leavers: (() => void)[] = [];
@@ -274,6 +281,9 @@ class Host implements GossipHost {
     } finally {
       this.#performing = false;
     }
+    const thrown = this.#thrown;
+    this.#thrown = null;
+    if (thrown) throw thrown.error;
   }
 
   #perform(effect: Effect): void {
@@ -295,7 +305,7 @@ class Host implements GossipHost {
         this.#timers.after(effect.delayMs, () => this.#step({ kind: "timer", token: effect.token }));
         break;
       case "notify":
-        this.#options.onEvent(effect.event);
+        this.#tell(effect.event);
         break;
       case "joined":
         log.info("gossip.joined", { seed: formatAddress(effect.seed), members: effect.members });
@@ -315,6 +325,15 @@ class Host implements GossipHost {
         break;
       default:
         assertNever(effect);
+    }
+  }
+
+  /** Whoever throws in it is told so, when what the machine wanted is done. */
+  #tell(event: MemberEvent): void {
+    try {
+      this.#options.onEvent(event);
+    } catch (error) {
+      this.#thrown ??= { error };
     }
   }
 

@@ -1,4 +1,5 @@
 import { InputError } from "../../src/kernel/assert.ts";
+import { utf8 } from "../../src/kernel/bytes.ts";
 import { parseActorId, startOfActor } from "../../src/kernel/ids.ts";
 import type { Address, World } from "../../src/world/world.ts";
 import { parseSeed } from "../discovery/notation.ts";
@@ -55,8 +56,9 @@ export const MEMBERS_MAX = 8192;
 const SEEDS_MAX = 64;
 export function checkConfig(config: GossipConfig): void {
   const { name, bind, advertise, label, keys, seeds } = config;
-  if (name === "" || name.length > 255)
-    throw new InputError("bad-gossip-name", "a gossip name has 1 to 255 characters");
+  const nameBytes = utf8(name).length;
+  if (nameBytes === 0 || nameBytes > 255)
+    throw new InputError("bad-gossip-name", "a gossip name has 1 to 255 bytes of UTF-8");
   // Pools merge by accident when an address is used again by another cluster.
   if (label === "" && keys.length === 0 && !isLoopback(bind.host))
     throw new InputError("gossip-label-required", `gossip on ${bind.host} needs a label (the cluster's name) or keys`);

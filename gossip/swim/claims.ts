@@ -6,6 +6,8 @@ import type { SwimContext } from "./context.ts";
 const CLAIMS_MAX = 64;
 /** Addresses of our own earlier lives that stayed silent, so that each is asked once. */
 const SILENT_MAX = 16;
+/** A process that was paused may be there again later. Shorter: rumours of an earlier life cost more pings. */
+const SILENT_MS = 5 * 60_000;
 
 /** A later start of a known name at another address: each of the two addresses is asked whether it lives there. */
 interface Claim {
@@ -38,7 +40,7 @@ export class Claims {
   readonly #context: SwimContext;
   readonly #onVerdict: (alive: Alive, kept: Endpoint, verdict: Verdict) => void;
   readonly #open = new Map<string, Claim>();
-  readonly #silent = new Set<string>();
+  readonly #silent = new Map<string, number>();
 
   constructor(context: SwimContext, onVerdict: (alive: Alive, kept: Endpoint, verdict: Verdict) => void) {
     this.#context = context;
@@ -68,7 +70,8 @@ export class Claims {
 
   /** An address of an earlier life of ours, asked before: nobody is there now. */
   wasSilent(address: Endpoint): boolean {
-    return this.#silent.has(endpointKey(address));
+    const askedMs = this.#silent.get(endpointKey(address));
+    return askedMs !== undefined && this.#context.nowMs - askedMs < SILENT_MS;
   }
 
   /** True when the ack belonged to a claim. */
@@ -150,8 +153,9 @@ export class Claims {
 
   #close(claim: Claim, verdict: Verdict): void {
     claim.closed = true;
-    if (this.#aboutSelf(claim) && verdict !== "both-alive" && this.#silent.size < SILENT_MAX)
-      this.#silent.add(endpointKey(claim.kept));
+    const key = endpointKey(claim.kept);
+    if (this.#aboutSelf(claim) && verdict !== "both-alive" && (this.#silent.has(key) || this.#silent.size < SILENT_MAX))
+      this.#silent.set(key, this.#context.nowMs);
     this.#onVerdict(claim.alive, claim.kept, verdict);
   }
 }

@@ -8,7 +8,7 @@ import { encodeCoordinate } from "../wire/serf.ts";
 import { decodeTags, encodeTags } from "../wire/tags.ts";
 import { Awareness } from "./awareness.ts";
 import { BroadcastQueue } from "./broadcasts.ts";
-import { contactOf } from "./contact.ts";
+import { contactOf, contactTag } from "./contact.ts";
 import { Vivaldi } from "./coordinate.ts";
 import { type MemberRecord, MemberTable } from "./member-table.ts";
 import { type Profile, retransmitLimit } from "./profile.ts";
@@ -243,6 +243,15 @@ export class SwimContext {
   /** Where we would reach who says this of itself. */
   contactOf({ address, meta }: Alive): Endpoint {
     return contactOf(address, decodeTags(meta), this.regionOf(this.self));
+  }
+
+  /** Any that we tell anybody. */
+  isOurs(address: Endpoint): boolean {
+    const { address: told, meta } = this.self;
+    const texts = [...meta]
+      .filter(([tag]) => tag.startsWith(contactTag("")))
+      .map(([tag]) => tag.slice(contactTag("").length));
+    return [told, ...texts.map((region) => contactOf(told, meta, region))].some((one) => sameEndpoint(one, address));
   }
 
   regionOf(record: MemberRecord): string | undefined {

@@ -91,7 +91,7 @@ export class Swim {
   }
 
   get self(): Member {
-    return memberOf(this.#context.self);
+    return this.#view(this.#context.self);
   }
 
   /** How unwell we are, 0 to 8 (Lifeguard's local health multiplier). */
@@ -105,12 +105,16 @@ export class Swim {
 
   /** Everyone we know, ourselves first, the dead and the left until they are reclaimed. */
   members(): Member[] {
-    return [...this.#context.table.records()].map(memberOf);
+    return [...this.#context.table.records()].map((record) => this.#view(record));
   }
 
   member(name: string): Member | undefined {
     const record = this.#context.table.get(name);
-    return record && memberOf(record);
+    return record && this.#view(record);
+  }
+
+  #view(record: MemberRecord): Member {
+    return memberOf(record, this.#context.self.name);
   }
 
   /** What is bounded, for metrics and checks: rows ≤ membersMax, queued news ≤ rows, deaths ≤ 2 · rows + 1. */

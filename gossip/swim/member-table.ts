@@ -27,6 +27,8 @@ export interface MemberRecord {
   suspicion: Suspicion | undefined;
   /** Who suspected it when it was taken for dead. */
   accusers: readonly string[];
+  /** Our own last probe of it reached it in no way. */
+  unreached: boolean;
   /** The one that looks after the suspicion next; it may outlive one that ended. */
   suspicionTimer: { readonly token: TimerToken; readonly dueMs: number } | undefined;
   /** When what we know about it was last sent outside the queue, and a conflict about its name last reported. */
@@ -124,6 +126,7 @@ export class MemberTable {
       directLoss: null,
       suspicion: undefined,
       accusers: [],
+      unreached: false,
       suspicionTimer: undefined,
       correctedMs: Number.NEGATIVE_INFINITY,
       conflictMs: Number.NEGATIVE_INFINITY,
@@ -151,9 +154,11 @@ export class MemberTable {
     this.#settle(record);
   }
 
-  /** From now on these addresses are its own; whose they were before is gone. */
+  /** From now on it is who sends from where we reach it: whose address that was before is gone. What it tells others may
+   *  be, behind another NAT, the address of somebody here. */
   #settle(record: MemberRecord): void {
-    this.#byAddress.set(endpointKey(record.address), record);
+    const told = this.at(record.address);
+    if (!told || !isLive(told)) this.#byAddress.set(endpointKey(record.address), record);
     this.#byAddress.set(endpointKey(record.contact), record);
   }
 
@@ -176,9 +181,12 @@ export class MemberTable {
     if (record.state === state) return;
     const foreign = record.name !== this.#self;
     if (foreign) this.#exit(record);
+    const comesBack = !isLive(record);
     record.state = state;
     record.stateChangedMs = nowMs;
     if (foreign) this.#enter(record);
+    // Not from alive to suspect: who has its address since then would lose it.
+    if (comesBack && isLive(record)) this.#settle(record);
   }
 
   /** The next member of the shuffled round robin, undefined when there is nobody to probe. */
@@ -247,7 +255,6 @@ export class MemberTable {
     if (array) record.index = array.push(record) - 1;
     if (record.state === "dead") this.#noteDeath(record);
     if (!isLive(record)) return;
-    this.#settle(record);
     if (record.inProbeOrder) return;
     record.inProbeOrder = true;
     const at = this.#rng.below(this.#probeOrder.length + 1);
@@ -303,10 +310,23 @@ export function isLive(record: MemberRecord): boolean {
   return record.state === "alive" || record.state === "suspect";
 }
 
-export function memberOf(record: MemberRecord): Member {
-  const { name, address, meta, state, incarnation, stateChangedMs, rttMs, coordinate, directLoss } = record;
-  const accusers = record.suspicion ? [...record.suspicion.accusers] : record.state === "dead" ? record.accusers : [];
-  return { name, address, meta, state, incarnation, stateChangedMs, rttMs, coordinate, directLoss, accusers };
+export function memberOf(record: MemberRecord, self: string): Member {
+  const { name, address, contact, meta, state, incarnation, stateChangedMs, rttMs, coordinate, directLoss } = record;
+  const accusers = record.suspicion ? [...record.suspicion.accusers] : state === "dead" ? record.accusers : [];
+  return {
+    name,
+    address,
+    contact,
+    meta,
+    state,
+    incarnation,
+    stateChangedMs,
+    rttMs,
+    coordinate,
+    directLoss,
+    // What another's table says we repeat in our own name; we accuse only whom we did not reach ourselves.
+    accusers: record.unreached ? accusers : accusers.filter((accuser) => accuser !== self),
+  };
 }
 
 /** Small pools are shuffled whole, so that nobody is missed by chance; in large ones places are drawn until enough fit,

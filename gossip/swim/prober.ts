@@ -280,6 +280,8 @@ export class Prober {
   /** Relays that are silent as well, or no relay at all to ask: perhaps it is us. */
   #ended(probe: Probe): void {
     this.#noteLoss(probe);
+    const record = this.#context.table.get(probe.name);
+    if (record) record.unreached = !probe.answered;
     const { name: node, incarnation, nacksExpected, nacks } = probe;
     this.#context.awareness.change(probe.answered ? -1 : nacksExpected > 0 ? nacksExpected - nacks.size : 1);
     if (probe.answered) return;

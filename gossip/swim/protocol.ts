@@ -11,6 +11,8 @@ export type MemberState = "alive" | "suspect" | "dead" | "left";
 export interface Member {
   readonly name: string;
   readonly address: Endpoint;
+  /** Where we reach it: the same, but for members behind NAT. */
+  readonly contact: Endpoint;
   /** Its tags: region, id, actor, client, peer, proto … as far as it tells. */
   readonly meta: ReadonlyMap<string, string>;
   readonly state: MemberState;

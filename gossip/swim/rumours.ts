@@ -136,7 +136,10 @@ export class Rumours {
     table.setState(record, "alive", nowMs);
     this.#context.broadcast(rumour.node, rumour);
     const wasLive = before === "alive" || before === "suspect";
-    if (!wasLive) this.#tellHost("member-up", record);
+    if (!wasLive) {
+      record.directLoss = null;
+      this.#tellHost("member-up", record);
+    }
     if (before === "suspect") this.#tellHost("refuted", record);
     if (wasLive && changed) this.#tellHost("member-update", record);
   }
@@ -219,9 +222,10 @@ export class Rumours {
     const { self } = this.#context;
     const ours = startOf(self.meta);
     const theirs = startOf(decodeTags(rumour.meta));
-    const examinable = ours !== undefined && theirs !== undefined && !this.claims.wasSilent(rumour.address);
+    const contact = this.#context.contactOf(rumour);
+    const examinable = ours !== undefined && theirs !== undefined && !this.claims.wasSilent(contact);
     if (examinable && theirs <= ours) {
-      this.claims.examine(rumour, rumour.address);
+      this.claims.examine(rumour, contact);
       return;
     }
     if (examinable) this.#conflict(self, rumour.address, "first");
@@ -250,11 +254,11 @@ export class Rumours {
   }
 
   #tellHost(kind: "member-up" | "member-update" | "member-left" | "refuted", record: MemberRecord): void {
-    this.#context.notify({ kind, name: record.name, member: memberOf(record) });
+    this.#context.notify({ kind, name: record.name, member: memberOf(record, this.#context.self.name) });
   }
 
   #tellHostWho(kind: "member-suspect" | "member-dead", record: MemberRecord, by: string): void {
-    this.#context.notify({ kind, name: record.name, member: memberOf(record), by });
+    this.#context.notify({ kind, name: record.name, member: memberOf(record, this.#context.self.name), by });
   }
 
   #conflict(record: MemberRecord, other: Endpoint, role: "observer" | "first" | "second"): void {

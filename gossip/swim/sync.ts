@@ -161,9 +161,9 @@ export class Sync {
   /** Ourselves count too: every node may be given the same list of seeds. Where the network doesn't say what a name
    *  resolved to, a seed counts as there for a while after it answered. */
   #isMember(seed: Seed): boolean {
-    const { table, self, nowMs, profile } = this.#context;
+    const { table, nowMs, profile } = this.#context;
     if (ipToBytes(seed.resolved.host) === undefined) return nowMs - seed.joinedMs < profile.pushPullIntervalMs;
-    if (endpointKey(seed.resolved) === endpointKey(self.address)) return true;
+    if (this.#context.isOurs(seed.resolved)) return true;
     return table.at(seed.resolved)?.state === "alive";
   }
 

@@ -157,7 +157,8 @@ function listenerProblems(values: Values): string[] {
       "gossip.label (or gossip.keys) is needed off loopback: without it, two clusters on one network can merge by accident",
     );
   for (const [region, at] of values["gossip.advertise_to"])
-    if (!ipToBytes(at.host)) problems.push(`gossip.advertise_to: members of ${region} are told IPs, not ${at.host}`);
+    if (!ipToBytes(at.host) || isWildcard(at) || at.port === 0)
+      problems.push(`gossip.advertise_to: members of ${region} are told an IP and a port, not ${formatAddress(at)}`);
   if (values["dev.enabled"] && !isLoopback(values["client.bind"].host))
     problems.push("dev.enabled lets any client cut this node's network: keep client.bind on loopback, or turn it off");
   return [...problems, ...portProblems(values)];

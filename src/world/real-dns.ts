@@ -1,4 +1,5 @@
 import { lookup, Resolver } from "node:dns/promises";
+import { setMaxListeners } from "node:events";
 import { formatAddress, type LookupLimits, type ResolveLimits } from "./world.ts";
 
 /** c-ares asks again after a third of the time, and waits for that twice as long. */
@@ -40,6 +41,7 @@ async function bounded<T>(answer: Promise<T>, limits: LookupLimits, cancel: () =
   });
   const timeout = setTimeout(() => end(timedOut(timeoutMs)), timeoutMs);
   const give = (): void => end(new Error("given up"));
+  setMaxListeners(0, signal); // one for each target of a service, all gone when they are answered
   signal.addEventListener("abort", give, { once: true });
   if (signal.aborted) give();
   try {

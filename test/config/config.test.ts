@@ -274,7 +274,9 @@ describe("behind NAT", () => {
 
   test("gossip is told IPs", () => {
     const { values } = resolve("", { STARLING_GOSSIP_ADVERTISE_TO: "us=nat.example:7002" });
-    expect(problemsOf(values)).toEqual([expect.stringContaining("members of us are told IPs, not nat.example")]);
+    expect(problemsOf(values)).toEqual([
+      expect.stringContaining("members of us are told an IP and a port, not nat.example:7002"),
+    ]);
   });
 });
 

@@ -37,11 +37,11 @@ describe("gossip host: options", () => {
         ...CLEAR,
         lookups: LOOKUPS,
       } as const;
-      const again = (port: number): Promise<GossipHost> =>
+      const again = (port: number, meta = new Map<string, string>()): Promise<GossipHost> =>
         startGossip({
           world,
           config: { ...config, bind: { host: a.node.host, port } },
-          meta: new Map(),
+          meta,
           onEvent: () => undefined,
         });
       await expect(again(PORT)).rejects.toThrow();
@@ -50,7 +50,38 @@ describe("gossip host: options", () => {
       await free.close();
       await a.host.close();
       await a.host.close();
+      await expect(again(PORT, new Map([["tag", "x".repeat(600)]]))).rejects.toThrow(/512/);
       await (await again(PORT)).close();
+    }),
+  );
+
+  it(
+    "a host that throws when it is told something is told so, and the member lives on",
+    simulated(async (kernel) => {
+      const a = await start(kernel, "a");
+      const thrower = kernel.makeWorld({ name: "b", region: "eu" });
+      let thrown = 0;
+      const b = await startGossip({
+        world: thrower.world,
+        config: {
+          name: "b",
+          bind: { host: thrower.host, port: PORT },
+          label: "shop",
+          profile: PROFILES.lan,
+          seeds: [],
+          ...CLEAR,
+          lookups: LOOKUPS,
+        },
+        meta: new Map(),
+        onEvent: () => {
+          thrown += 1;
+          throw new Error("not my day");
+        },
+      });
+      expect(() => b.updateMeta(new Map([["a", "b"]]))).toThrow("not my day");
+      expect([thrown, b.self.meta.get("a")]).toEqual([1, "b"]);
+      await b.close();
+      await a.host.close();
     }),
   );
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { alive, nextPing, OneMember } from "./one-member.ts";
+import { alive, nextPing, OneMember, row } from "./one-member.ts";
 
 describe("what a member tells of the others", () => {
   it("who accuses them, until they refute, and who held them for dead", () => {
@@ -50,5 +50,32 @@ describe("what a member tells of the others", () => {
     expect(probeFailures).toBeGreaterThan(0);
     me.hear(2, { type: "suspect", node: "me", incarnation: 10, from: "m2" });
     expect(me.swim.counts.refutations).toBe(1);
+  });
+
+  it("that it accuses somebody itself only if it did not reach it, and not because another's table says so", () => {
+    const me = new OneMember().meet(2, 3, 4);
+    me.answers = () => true;
+    const { incarnation = 0 } = me.swim.member("m2") ?? {};
+    me.table(row("m2", 2, incarnation, "dead"));
+    expect(me.swim.member("m2")).toMatchObject({ state: "suspect", accusers: [] });
+    const alone = new OneMember().meet(2);
+    alone.pass(3000);
+    expect(alone.swim.member("m2")).toMatchObject({ state: "suspect", accusers: ["me"] });
+  });
+
+  it("a member that took over the address of one who is suspected stays known by it", () => {
+    const me = new OneMember({ profile: { reclaimMs: 60_000 } }).meet(2);
+    me.hear(2, alive("later", 2, 7));
+    me.answers = () => true;
+    me.hear(2, { type: "suspect", node: "m2", incarnation: 5, from: "later" });
+    me.pass(40_000);
+    expect(me.stateOf("m2")).toBe("dead");
+    me.pass(240_000);
+    expect(me.stateOf("m2")).toBeUndefined();
+    expect(me.stateOf("later")).toBe("alive");
+    me.forget();
+    // To a member the ack carries where we are; to a stranger it is as short as its question.
+    me.hear(2, { type: "ping", seq: 5, node: "me", sourceAddr: "", sourcePort: 0, sourceNode: "later" });
+    expect(me.sent("ack")[0]?.message.payload.length).toBeGreaterThan(0);
   });
 });

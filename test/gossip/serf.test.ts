@@ -286,7 +286,8 @@ describe("item 20: keys", () => {
     me.pass(60_000); // old news is out
     me.forget();
     me.step({ kind: "ask-keys", id: 9, operation: "list", key: NO_BYTES });
-    const { lTime = 0, id = 0 } = (me.pass(1000), told(me, "query")[0]) ?? {};
+    me.pass(1000);
+    const { lTime = 0, id = 0 } = told(me, "query")[0] ?? {};
     const payload = encodeKeyResponse({ ok: true, message: "", keys: [], primaryKey: "" });
     me.hearSealed(2, user({ type: "query-response", lTime, id, from: "m2", flags: 0, payload }));
     me.pass(500);

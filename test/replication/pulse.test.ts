@@ -45,8 +45,17 @@ describe("phi accrual", () => {
 
   it("doesn't take our own standing still for its silence", () => {
     const { pulse, lastMs } = beating(30);
-    pulse.slept(5000);
+    pulse.slept(5000, lastMs + 5500);
     expect(pulse.grayReasons(lastMs + 5500, null)).toEqual([]);
+  });
+
+  it("forgets an interval that was our sleep, when the answer was heard before we noticed", () => {
+    const { pulse, lastMs } = beating(20);
+    const wokeMs = lastMs + 6000;
+    pulse.heard(wokeMs, 5002);
+    pulse.slept(5000, wokeMs);
+    expect(pulse.phi(wokeMs)).toBeLessThan(0.5);
+    expect(pulse.grayReasons(wokeMs + 2500, null)).toEqual(["silent"]);
   });
 
   it("doesn't learn from the time without a link that pauses are long", () => {
@@ -62,6 +71,9 @@ describe("phi accrual", () => {
 describe("a gray peer", () => {
   it("answers several times later than it used to, for most of its last answers", () => {
     const { pulse, lastMs } = beating(30, 10);
+    const young = new Pulse(EVERY_MS);
+    for (const [i, rttMs] of [60, 2, 1].entries()) young.heard(i, rttMs);
+    expect(young.isSlow).toBe(false);
     for (const [i, rttMs] of [200, 10, 200, 10].entries()) pulse.heard(lastMs + i, rttMs);
     expect(pulse.isSlow).toBe(false);
     pulse.heard(lastMs + 4, 200);

@@ -2,6 +2,9 @@ import { type Api, jsonResponse } from "../api.ts";
 import { type Call, checkParameters, parseQuery } from "../call.ts";
 import type { MemberView } from "../deps.ts";
 
+/** Regions are hearsay too: further ones are taken together, as "other". The answer is as long as their square. */
+const REGIONS_MAX = 32;
+
 /** What the members of one region say of another's. */
 interface Reach {
   readonly from: string;
@@ -25,8 +28,12 @@ export function reach(api: Api, call: Call): Response {
 export function reachOf(members: readonly MemberView[]): Reach[] {
   const byRegion = new Map<string, MemberView[]>();
   // Who left is looked for by nobody.
-  for (const member of members.filter(({ state }) => state !== "left"))
-    byRegion.set(member.region, [...(byRegion.get(member.region) ?? []), member]);
+  for (const member of members.filter(({ state }) => state !== "left")) {
+    const region = byRegion.has(member.region) || byRegion.size < REGIONS_MAX ? member.region : "other";
+    const there = byRegion.get(region) ?? [];
+    there.push(member);
+    byRegion.set(region, there);
+  }
   const regions = [...byRegion.keys()].sort();
   return regions.flatMap((from) => {
     const here = new Set<string>((byRegion.get(from) ?? []).map(({ id }) => id));

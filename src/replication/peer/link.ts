@@ -247,7 +247,7 @@ export class Link {
       const lateMs = nowMs - dueMs;
       // Whoever slept judges nobody: what the peer sent meanwhile is still to be read (gossip.md, stalls).
       if (lateMs > everyMs / 2) {
-        this.#lastHeardMs += lateMs;
+        this.#lastHeardMs = Math.min(nowMs, this.#lastHeardMs + lateMs);
         this.#handlers.onStall?.(lateMs);
       }
       if (nowMs - this.#lastHeardMs > SILENT_HEARTBEATS * everyMs) {

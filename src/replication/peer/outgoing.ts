@@ -150,7 +150,7 @@ export class OutgoingPeer implements BulkSource {
           if (traffic === "delta") this.#beat(exchange);
         },
         onStall: (lateMs) => {
-          if (traffic === "delta") this.#pulse.slept(lateMs);
+          if (traffic === "delta") this.#pulse.slept(lateMs, this.#world.clock.monotonicMs());
         },
         onClose: (reason) => {
           timer.cancel();

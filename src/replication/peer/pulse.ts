@@ -8,7 +8,7 @@ export type GrayReason = "silent" | "slow" | "lossy";
 const PHI_GRAY = 8;
 /** Above this it is told as this: nobody needs to know more exactly. */
 const PHI_MAX = 99;
-/** Some lost packets are ordinary; two of three that follow each other are not. */
+/** Some lost packets are ordinary; three that follow each other are not (each newest one counts an eighth). */
 const LOSS_GRAY = 0.25;
 /** So many times the fastest that it lately was, and so much longer: on short ways every pause is many times as long. */
 const SLOW_FACTOR = 4;
@@ -45,9 +45,16 @@ export class Pulse {
     keep(this.#rttsMs, rttMs);
   }
 
-  /** We stood still, and could not hear it. */
-  slept(byMs: number): void {
-    if (this.#lastMs !== null) this.#lastMs += byMs;
+  /** We stood still, and could not hear it. An answer that was waiting may have been heard before we noticed: then its
+   *  interval was our sleep. */
+  slept(byMs: number, nowMs: number): void {
+    if (this.#lastMs === null) return;
+    if (this.#lastMs + byMs <= nowMs) {
+      this.#lastMs += byMs;
+      return;
+    }
+    this.#intervalsMs.pop();
+    this.#rttsMs.pop();
   }
 
   /** −log10 of how probable so long a pause is by chance; null before the first heartbeat. */
@@ -62,7 +69,7 @@ export class Pulse {
   get isSlow(): boolean {
     const recent = this.#rttsMs.slice(-RECENT_SAMPLES).sort((a, b) => a - b);
     const middle = recent[RECENT_SAMPLES >> 1];
-    if (middle === undefined) return false;
+    if (middle === undefined || recent.length < RECENT_SAMPLES) return false;
     const fastest = Math.min(...this.#rttsMs);
     return middle > SLOW_FACTOR * fastest && middle > fastest + SLOW_MS_MIN;
   }
