@@ -210,8 +210,9 @@ class Trial {
     const { from, isStream, passMs } = senderOf(input[0] ?? 0);
     const understood = this.#hear(input.subarray(1), from, isStream);
     this.#receiver.pass(passMs);
-    this.#settle(this.#receiver.takeSent());
     if (this.#given % REFUTE_EVERY === 0) this.#receiver.refute();
+    // Before the next input is heard: what refuting members are told (that of 2³² − 1 nobody can refute) isn't its doing.
+    this.#settle(this.#receiver.takeSent());
     this.#checkBounds();
     return understood;
   }
