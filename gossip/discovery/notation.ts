@@ -1,4 +1,5 @@
 import { InputError } from "../../src/kernel/assert.ts";
+import { splitHostPort } from "../../src/kernel/host-port.ts";
 import { canonicalHost, type Endpoint, ipToBytes } from "../wire/address.ts";
 
 /** Where first members are looked for. `text` is the one way to write it: what people see, and its name in the log. */
@@ -92,12 +93,10 @@ function refuseSecrets(text: string): void {
 }
 
 function endpointOf(text: string): Endpoint | undefined {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s/?#]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || !isPort(port)) return undefined;
-  if (match?.[1] !== undefined ? ipToBytes(host) === undefined : !isHost(host)) return undefined;
-  return { host: canonicalHost(host), port };
+  const at = splitHostPort(text);
+  if (!at || !isPort(at.port)) return undefined;
+  if (text.startsWith("[") ? ipToBytes(at.host) === undefined : !isHost(at.host)) return undefined;
+  return { host: canonicalHost(at.host), port: at.port };
 }
 
 function endpointText({ host, port }: Endpoint): string {

@@ -279,9 +279,7 @@ export class Prober {
 
   /** Relays that are silent as well, or no relay at all to ask: perhaps it is us. */
   #ended(probe: Probe): void {
-    this.#noteLoss(probe);
-    const record = this.#context.table.get(probe.name);
-    if (record) record.unreached = !probe.answered;
+    this.#note(probe);
     const { name: node, incarnation, nacksExpected, nacks } = probe;
     this.#context.awareness.change(probe.answered ? -1 : nacksExpected > 0 ? nacksExpected - nacks.size : 1);
     if (probe.answered) return;
@@ -290,9 +288,10 @@ export class Prober {
   }
 
   /** For routing and for people; SWIM itself only asks whether a member answers anybody. */
-  #noteLoss({ name, direct }: Probe): void {
+  #note({ name, direct, answered }: Probe): void {
     const record = this.#context.table.get(name);
     if (!record) return;
+    record.unreached = !answered;
     const before = record.directLoss ?? 0;
     record.directLoss = before + LOSS_WEIGHT * ((direct ? 0 : 1) - before);
   }

@@ -1,3 +1,5 @@
+import { isLoopbackHost } from "../../src/kernel/host-port.ts";
+
 /** Where a member listens: `host` is a literal IP in its canonical text form once it has been on the wire. */
 export interface Endpoint {
   readonly host: string;
@@ -34,8 +36,7 @@ export function canonicalHost(host: string): string {
 }
 
 export function isLoopback(host: string): boolean {
-  const canonical = canonicalHost(host);
-  return canonical === "::1" || canonical === "localhost" || /^127\.\d+\.\d+\.\d+$/.test(canonical);
+  return isLoopbackHost(canonicalHost(host));
 }
 
 /** True for an address that only a listener can have (0.0.0.0 and ::): nobody can be told to send there. */

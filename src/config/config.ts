@@ -1,5 +1,5 @@
-import { ipToBytes, PROFILES, type Profile, profileProblems } from "../../gossip/index.ts";
-import type { Address } from "../world/world.ts";
+import { ipToBytes, isWildcard, PROFILES, type Profile, profileProblems } from "../../gossip/index.ts";
+import { isLoopbackHost } from "../kernel/host-port.ts";
 import { formatAddress } from "../world/world.ts";
 import { badConfig } from "./resolve.ts";
 import type { Values } from "./settings.ts";
@@ -126,15 +126,11 @@ function makeLimits(values: Values): Config["limits"] {
   };
 }
 
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
 const LISTENERS = ["client", "gossip", "peer"] as const;
 
 function listenerProblems(values: Values): string[] {
   const problems: string[] = [];
-  const exposed = LISTENERS.filter((listener) => !isLoopback(values[`${listener}.bind`].host));
+  const exposed = LISTENERS.filter((listener) => !isLoopbackHost(values[`${listener}.bind`].host));
   for (const listener of exposed) {
     if (!values["security.insecure"])
       problems.push(
@@ -142,7 +138,7 @@ function listenerProblems(values: Values): string[] {
           `authentication are not built yet: use 127.0.0.1, or, on a network where you trust every host, set ` +
           `security.insecure = true and gossip.label to a name that only this cluster uses`,
       );
-    if (isWildcard(values[`${listener}.bind`]) && values[`${listener}.advertise`] === null)
+    if (isWildcard(values[`${listener}.bind`].host) && values[`${listener}.advertise`] === null)
       problems.push(
         `${listener}.bind listens on every address: set ${listener}.advertise to the one at which others reach it`,
       );
@@ -157,15 +153,11 @@ function listenerProblems(values: Values): string[] {
       "gossip.label (or gossip.keys) is needed off loopback: without it, two clusters on one network can merge by accident",
     );
   for (const [region, at] of values["gossip.advertise_to"])
-    if (!ipToBytes(at.host) || isWildcard(at) || at.port === 0)
+    if (!ipToBytes(at.host) || isWildcard(at.host) || at.port === 0)
       problems.push(`gossip.advertise_to: members of ${region} are told an IP and a port, not ${formatAddress(at)}`);
-  if (values["dev.enabled"] && !isLoopback(values["client.bind"].host))
+  if (values["dev.enabled"] && !isLoopbackHost(values["client.bind"].host))
     problems.push("dev.enabled lets any client cut this node's network: keep client.bind on loopback, or turn it off");
   return [...problems, ...portProblems(values)];
-}
-
-function isWildcard({ host }: Address): boolean {
-  return host === "0.0.0.0" || host === "::";
 }
 
 function portProblems(values: Values): string[] {

@@ -2,6 +2,7 @@ import { parseSeed } from "../../gossip/discovery/notation.ts";
 import { parseAesKey } from "../kernel/aead.ts";
 import { InputError } from "../kernel/assert.ts";
 import { fromHex } from "../kernel/bytes.ts";
+import { splitHostPort } from "../kernel/host-port.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
 import { parseNodeId, parseRegion } from "../kernel/ids.ts";
 import type { Address } from "../world/world.ts";
@@ -60,13 +61,10 @@ export const address: Kind<Address> = {
   show: formatAddress,
 };
 
-export function parseAddress(text: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || port > 65_535)
-    throw expected(`host:port, such as 127.0.0.1:7001 or [::1]:7001, not ${JSON.stringify(text)}`);
-  return { host, port };
+function parseAddress(text: string): Address {
+  const found = splitHostPort(text);
+  if (!found) throw expected(`host:port, such as 127.0.0.1:7001 or [::1]:7001, not ${JSON.stringify(text)}`);
+  return found;
 }
 
 /** Milliseconds, at least `minMs`. */

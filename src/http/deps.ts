@@ -1,6 +1,6 @@
 import type { Config } from "../config/types.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
-import type { GossipFigures } from "../observability/metrics.ts";
+import type { MetricSources } from "../observability/metrics.ts";
 import type { ReplicaApi } from "../replication/api.ts";
 import type { ShapedNetwork } from "../world/shaping.ts";
 import type { World } from "../world/world.ts";
@@ -18,7 +18,7 @@ export interface HttpDeps {
   /** Changes the gossip keys of all members, or asks for them. */
   gossipKeys(operation: "list" | "install" | "use" | "remove", key: Uint8Array): Promise<GossipKeyReport>;
   /** Null before gossip has started. */
-  gossipFigures(): GossipFigures | null;
+  readonly gossipFigures: MetricSources["gossipFigures"];
   /** Who is asked for first members, and how that goes. */
   seedSources(): readonly SeedSourceState[];
   readonly events: MemberEvents;

@@ -1,5 +1,6 @@
 import type { Config } from "../config/types.ts";
 import { InputError } from "../kernel/assert.ts";
+import { isLoopbackHost } from "../kernel/host-port.ts";
 import { mediaType } from "./body.ts";
 import type { Call } from "./call.ts";
 import { ProblemError } from "./problem.ts";
@@ -41,8 +42,4 @@ function hostName(authority: string): string {
   if (authority.startsWith("[")) return authority.slice(1, Math.max(1, authority.indexOf("]"))).toLowerCase();
   const colon = authority.indexOf(":");
   return (colon < 0 ? authority : authority.slice(0, colon)).toLowerCase();
-}
-
-function isLoopbackHost(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }

@@ -1,26 +1,7 @@
 import { Gauge, Registry } from "prom-client";
+import type { GossipFigures } from "../../gossip/drivers/gossip-host.ts";
 import type { GrayReason, ReplicaApi, ReplicaStatus } from "../replication/api.ts";
 import { RequestFigures } from "./request-figures.ts";
-
-/** What gossip counts (gossip-host.ts); all since the start but for what is so now. */
-export interface GossipFigures {
-  readonly rejects: ReadonlyMap<string, number>;
-  readonly awareness: number;
-  readonly queuedNews: number;
-  readonly probes: number;
-  readonly probeTimeouts: number;
-  readonly probeFailures: number;
-  readonly suspicions: number;
-  readonly deaths: number;
-  readonly refutations: number;
-  readonly packetsSent: number;
-  readonly packetsReceived: number;
-  readonly sentBytes: number;
-  readonly receivedBytes: number;
-  readonly stalls: number;
-  readonly stalledMs: number;
-  readonly receiveBufferBytes: number;
-}
 
 /** Where figures come from when they are asked for. */
 export interface MetricSources {

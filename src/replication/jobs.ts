@@ -1,6 +1,21 @@
-import type { Entry } from "../../crdt/index.ts";
+import type { Digest, Entry, Row, VersionVector } from "../../crdt/index.ts";
+import type { ActorId } from "../kernel/ids.ts";
 import type { WriteRequest } from "./api.ts";
-import type { Accepted, Received } from "./pipeline.ts";
+import type { WorkingRow } from "./batch.ts";
+
+/** What became of a write. */
+export type Accepted = {
+  readonly working: WorkingRow;
+  readonly entry: Entry | null;
+  readonly row: Row;
+  readonly digest: Digest;
+  readonly vector: VersionVector;
+};
+
+/** What became of pushed entries: gaps to ask for, by partition and actor, from the first missing seq. */
+export interface Received {
+  readonly gaps: readonly { partition: number; actor: ActorId; from: number }[];
+}
 
 /** What the pipeline does, one after the other. */
 export type Job =

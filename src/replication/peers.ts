@@ -13,6 +13,7 @@ import type { Address, Stream, World } from "../world/world.ts";
 import type { PeerSync } from "./api.ts";
 import type { CatchUp } from "./catch-up.ts";
 import type { ClockExchange } from "./clock-watch.ts";
+import type { Received } from "./jobs.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
 import { decodeInParts } from "./peer/entries.ts";
@@ -21,7 +22,7 @@ import type { BulkSource, PeerHost } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
 import { IncomingPeers, PROTOCOL, USUAL_LEAF_BITS } from "./peer/incoming.ts";
 import { OutgoingPeer } from "./peer/outgoing.ts";
-import type { Pipeline, Received } from "./pipeline.ts";
+import type { Pipeline } from "./pipeline.ts";
 import type { Repair } from "./repair.ts";
 
 export interface PeersOptions {

@@ -1,4 +1,4 @@
-import type { Digest, Entry, Hlc, Row, Stamp, VersionVector } from "../../crdt/index.ts";
+import type { Entry, Hlc, Stamp, VersionVector } from "../../crdt/index.ts";
 import { decodeRow, EMPTY_ROW, HLC_ZERO, leafOf } from "../../crdt/index.ts";
 import { InputError, present } from "../kernel/assert.ts";
 import type { ActorId, NodeId } from "../kernel/ids.ts";
@@ -10,7 +10,7 @@ import { Unavailable } from "./api.ts";
 import type { BatchContext, WorkingRow } from "./batch.ts";
 import { Batch } from "./batch.ts";
 import { type DiskRoom, diskFull } from "./disk-room.ts";
-import { type BatchJob, type Job, takeBatch } from "./jobs.ts";
+import { type Accepted, type BatchJob, type Job, type Received, takeBatch } from "./jobs.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
 import type { Place } from "./places.ts";
@@ -37,19 +37,6 @@ export interface Published {
   readonly rows: readonly WorkingRow[];
   /** Positions up to here are entries of this commit. */
   readonly partitions: readonly number[];
-}
-
-export type Accepted = {
-  readonly working: WorkingRow;
-  readonly entry: Entry | null;
-  readonly row: Row;
-  readonly digest: Digest;
-  readonly vector: VersionVector;
-};
-
-/** What became of pushed entries: gaps to ask for, by partition and actor, from the first missing seq. */
-export interface Received {
-  readonly gaps: readonly { partition: number; actor: ActorId; from: number }[];
 }
 
 const SUMS_SAVE_CHANGES = 20_000;

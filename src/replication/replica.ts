@@ -24,6 +24,7 @@ import type {
 import { Unavailable } from "./api.ts";
 import type { CatchUp } from "./catch-up.ts";
 import type { DiskRoom } from "./disk-room.ts";
+import type { Accepted } from "./jobs.ts";
 import { restoreSums } from "./lost-sums.ts";
 import type { Partition } from "./partitions.ts";
 import { loadPartitions } from "./partitions.ts";
@@ -31,7 +32,7 @@ import type { ReplicaOptions } from "./parts.ts";
 import { makeParts } from "./parts.ts";
 import type { Peers } from "./peers.ts";
 import { digestOfAll } from "./peers.ts";
-import type { Accepted, Pipeline, Published } from "./pipeline.ts";
+import type { Pipeline, Published } from "./pipeline.ts";
 import { Readiness } from "./readiness.ts";
 import type { Reading } from "./reading.ts";
 import type { Repair } from "./repair.ts";

@@ -1,6 +1,7 @@
 import type { Aead } from "../kernel/aead.ts";
 import { InputError } from "../kernel/assert.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
+import { splitHostPort } from "../kernel/host-port.ts";
 import type { Rng } from "../kernel/rng.ts";
 import type { Store } from "../storage/store.ts";
 
@@ -150,10 +151,8 @@ export function formatAddress(address: Address): string {
 
 /** `host:port` or `[v6]:port`. Throws InputError `bad-address`. */
 export function parseAddress(text: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined || port > 65_535)
+  const address = splitHostPort(text);
+  if (!address)
     throw new InputError("bad-address", `${JSON.stringify(text)} is no address: write host:port, or [v6]:port`);
-  return { host, port };
+  return address;
 }

@@ -41,7 +41,12 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
 
   // Figures are pulled from whoever has them when somebody asks.
-  "src/observability": ["src/kernel", "src/world/world.ts", "src/replication/api.ts"],
+  "src/observability": [
+    "src/kernel",
+    "src/world/world.ts",
+    "src/replication/api.ts",
+    "type gossip/drivers/gossip-host.ts",
+  ],
 
   // What the store answers (RowKey, journal records) comes through the replica unchanged.
   "src/http": [

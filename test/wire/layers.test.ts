@@ -4,21 +4,11 @@ import { compress, decompress } from "../../gossip/wire/lzw.ts";
 import type { Message } from "../../gossip/wire/messages.ts";
 import { decodePacket, encodePacket, PACKET_BYTES, roomForMessages } from "../../gossip/wire/packet.ts";
 import { encodeStream, StreamDecoder, type StreamMessage } from "../../gossip/wire/stream.ts";
-import { InputError } from "../../src/kernel/assert.ts";
 import { concatBytes, toHex, utf8 } from "../../src/kernel/bytes.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
 import { BARE, keyOf, keyring, labelled } from "../gossip/envelopes.ts";
 import { alive, row } from "../gossip/one-member.ts";
-
-function slugOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof InputError) return error.slug;
-    throw error;
-  }
-  return "nothing thrown";
-}
+import { slugOf } from "./slug.ts";
 
 const NEWS: readonly Message[] = Array.from({ length: 8 }, (_, n) => alive(`member-${n}`, n, n));
 const TABLE: StreamMessage = {

@@ -7,9 +7,9 @@ import { MsgpackReader, MsgpackWriter } from "../../gossip/wire/msgpack.ts";
 import { decodePacket, encodePacket, PACKET_BYTES, roomForMessages } from "../../gossip/wire/packet.ts";
 import { encodeStream, StreamDecoder, type StreamMessage } from "../../gossip/wire/stream.ts";
 import { decodeTags, encodeTags } from "../../gossip/wire/tags.ts";
-import { InputError } from "../../src/kernel/assert.ts";
 import { concatBytes, fromHex, toHex, utf8 } from "../../src/kernel/bytes.ts";
 import { BARE, labelled } from "../gossip/envelopes.ts";
+import { slugOf } from "./slug.ts";
 
 const NONE = new Uint8Array(0);
 const source = { sourceAddr: "10.0.0.1", sourcePort: 7946, sourceNode: "a" };
@@ -30,16 +30,6 @@ const EACH: Message[] = [
   { type: "user", payload: Uint8Array.of(9, 8, 7) },
   { type: "error", text: "no" },
 ];
-
-function slugOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof InputError) return error.slug;
-    throw error;
-  }
-  return "nothing thrown";
-}
 
 describe("messages", () => {
   it("each kind decodes to what was encoded", () => {

@@ -5,9 +5,9 @@ import type { LogRecord, Store } from "../../storage/store.ts";
 import type { Address, World } from "../../world/world.ts";
 import type { PeerSync } from "../api.ts";
 import type { ClockExchange } from "../clock-watch.ts";
+import type { Received } from "../jobs.ts";
 import type { LogTail } from "../log-tail.ts";
 import type { Partition } from "../partitions.ts";
-import type { Received } from "../pipeline.ts";
 import type { Hello } from "./frames.ts";
 import type { Link } from "./link.ts";
 
