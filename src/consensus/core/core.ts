@@ -54,6 +54,23 @@ export const NOTHING_SAVED: Saved = {
   entries: [],
 };
 
+/** What each of a group's first voters begins with: a snapshot, so that who comes later gets the first group with it (a log
+ *  that began with an entry for each would do without, but a node could not tell how much of the group it knows). */
+export function founded(voters: readonly Id[], data: Uint8Array): Saved {
+  const group: SavedGroup = {
+    incoming: [...voters].sort(),
+    outgoing: [],
+    learners: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
+  return {
+    hardState: { term: 1, vote: null, committed: 1 },
+    snapshot: { index: 1, term: 1, group, data },
+    entries: [],
+  };
+}
+
 /** May be sent before anything is on disk: they promise nothing. All others wait (Ongaro 2014, §10.2.1). */
 const UNBOUND: ReadonlySet<Message["type"]> = new Set<Message["type"]>([
   "append",
