@@ -26,6 +26,8 @@ export class Client {
   readonly #lastSeen = new Map<number, number>();
   #seq = 0;
   #favourite: SimNode | null = null;
+  /** What it waits for. */
+  #open: Operation | null = null;
   isStopped = false;
 
   constructor(number: number, world: World, rng: Rng) {
@@ -38,7 +40,13 @@ export class Client {
     this.#think();
   }
 
+  /** The run is over: what is open stays so. */
+  end(): void {
+    if (this.#open && this.#open.kind !== "read") this.#world.operations.push(this.#open);
+  }
+
   #think(): void {
+    this.#open = null;
     this.#world.agenda.after(20 + this.#rng.unit() * 300, () => {
       if (!this.isStopped) this.#call();
     });
@@ -58,6 +66,7 @@ export class Client {
       returnedAt: Number.POSITIVE_INFINITY,
       seen: 0,
     };
+    this.#open = op;
     this.#world.record("call", { client: this.#number, seq: this.#seq, kind, key, value: op.value, from: op.from });
     this.#try(op, this.#seq, 3, false);
   }

@@ -8,7 +8,7 @@ import { type EventKind, hashText, NOBODY, Trace } from "../sim/trace.ts";
 import { Agenda } from "./agenda.ts";
 import { Client } from "./clients.ts";
 import { judge, type Operation } from "./history.ts";
-import { encodeCommand } from "./machine.ts";
+import { encodeCommand, type Outcome } from "./machine.ts";
 import { Nemesis } from "./nemesis.ts";
 import { Network } from "./network.ts";
 import { isRefusal, SimNode } from "./node.ts";
@@ -18,6 +18,7 @@ import { Safety, Violation } from "./safety.ts";
 const NODES_MAX = 8;
 /** For everything to be well again; an election takes one or two seconds, and some go wrong. */
 const CALM_MS = 40_000;
+const ASK_AGAIN_MS = 1_000;
 const QUIET_MS = 3_000;
 /** The client that asks at the end. */
 const LAST_CLIENT = 15;
@@ -113,6 +114,7 @@ class Cluster {
       this.#lastWord();
       this.#quiet();
     } else this.#hadNoQuorum = true;
+    for (const client of this.#clients) client.end();
     const verdict = judge(this.operations);
     if (verdict === "not") throw new Violation("linearizable", "no order explains what the clients saw");
     this.#isUndecided = verdict === "undecided";
@@ -212,20 +214,31 @@ class Cluster {
     let isDone = false;
     const op: Operation = { ...LAST_WRITE, calledAt: ++this.#moments };
     const data = encodeCommand({ ...op, kind: "write", client: LAST_CLIENT, seq: 1 }, 0);
-    try {
-      node.propose({ kind: "command", data }, `${LAST_CLIENT}.1`, ({ seen }) => {
-        isDone = true;
-        this.operations.push({ ...op, seen, returnedAt: ++this.#moments });
-      });
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-      throw new Violation("liveness", `in calm ${node.id} refuses a write: ${error.message}`);
-    }
-    this.#until(() => isDone, CALM_MS, `a write at ${node.id} is committed`);
+    // Again and again: one that was forwarded is refused without a word while leadership is on its way to another.
+    let nextMs = 0;
+    const ask = (): boolean => {
+      if (!isDone && this.agenda.nowMs >= nextMs) {
+        nextMs = this.agenda.nowMs + ASK_AGAIN_MS;
+        this.#tryWrite(node, data, ({ seen }) => {
+          if (!isDone) this.operations.push({ ...op, seen, returnedAt: ++this.#moments });
+          isDone = true;
+        });
+      }
+      return isDone;
+    };
+    this.#until(ask, CALM_MS, `a write at ${node.id} is committed`);
     this.#until(() => this.#isLevel(), CALM_MS, "all members applied the last write");
     const states = new Map(up.map((member) => [String(member?.machine.encode()), member?.id]));
     if (states.size > 1) throw new Violation("state machine safety", `${[...states.values()]} end in different states`);
     for (const member of up) this.#readAt(present(member, "it is up"), op);
+  }
+
+  #tryWrite(node: SimNode, data: Uint8Array, answer: (outcome: Outcome) => void): void {
+    try {
+      node.propose({ kind: "command", data }, `${LAST_CLIENT}.1`, answer);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+    }
   }
 
   #readAt(node: SimNode, { key }: Operation): void {

@@ -13,6 +13,7 @@ export class Network {
   readonly #rng: Rng;
   readonly #deliver: (message: Message) => void;
   readonly #cuts = new Set<string>();
+  #epoch = 0;
 
   constructor(plan: NetworkPlan, agenda: Agenda, rng: Rng, deliver: (message: Message) => void) {
     this.#plan = plan;
@@ -29,8 +30,10 @@ export class Network {
     this.#cuts.clear();
   }
 
+  /** What is on its way is lost. */
   calm(): void {
     this.#plan = CALM;
+    this.#epoch += 1;
     this.heal();
   }
 
@@ -39,8 +42,12 @@ export class Network {
     const { lossPercent, duplicatePercent } = this.#plan;
     if (this.#cuts.has(`${message.from}>${message.to}`) || this.#rng.unit() * 100 < lossPercent) return null;
     const delayMs = this.#delayMs();
-    this.#agenda.after(delayMs, () => this.#deliver(message));
-    if (this.#rng.unit() * 100 < duplicatePercent) this.#agenda.after(this.#delayMs(), () => this.#deliver(message));
+    const epoch = this.#epoch;
+    const deliver = (): void => {
+      if (epoch === this.#epoch) this.#deliver(message);
+    };
+    this.#agenda.after(delayMs, deliver);
+    if (this.#rng.unit() * 100 < duplicatePercent) this.#agenda.after(this.#delayMs(), deliver);
     return delayMs;
   }
 

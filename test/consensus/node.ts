@@ -10,7 +10,7 @@ import type { Agenda } from "./agenda.ts";
 import { Disk } from "./disk.ts";
 import { Machine, type Outcome } from "./machine.ts";
 import type { Plan } from "./plan.ts";
-import type { Safety } from "./safety.ts";
+import { type Safety, Violation } from "./safety.ts";
 
 /** What a node finds around it. */
 export interface Surroundings {
@@ -180,7 +180,7 @@ export class SimNode {
   #pump(): void {
     const { raft } = this;
     while (raft?.hasReady) {
-      const ready = raft.ready();
+      const ready = this.#ready(raft);
       this.#around.safety.ready(this.id, ready, this.disk.lastIndex);
       for (const message of ready.messages) this.#send(message);
       this.#apply(ready);
@@ -191,6 +191,16 @@ export class SimNode {
       this.#durable(raft, ready);
     }
     this.#around.safety.moved(this.id);
+  }
+
+  /** What was committed can't be refused any more. */
+  #ready(raft: Raft): Ready {
+    try {
+      return raft.ready();
+    } catch (error) {
+      if (isRefusal(error)) throw new Violation("committed is applied", `${this.id}: ${error.message}`);
+      throw error;
+    }
   }
 
   #sync(ready: Ready): void {

@@ -97,8 +97,10 @@ export class Core {
   electionElapsed = 0;
   heartbeatElapsed = 0;
   electionTimeout = 0;
-  /** To whom the leader is handing over. */
+  /** To whom the leader is handing over, and for how many ticks. A count of its own: a leader that is asked to hand over
+   *  again and again must still count its quorum. */
   transferee: Id | null = null;
+  transferElapsed = 0;
   /** The index of the last change of the group that may not be applied yet: one at a time. */
   pendingChange = 0;
   #now: Message[] = [];

@@ -62,9 +62,11 @@ export class Election {
     core.send({ type: "vote-reply", from: core.config.id, to: from, term, pre, granted });
   }
 
-  onReply({ from, pre, granted }: VoteReply): void {
+  onReply({ from, term, pre, granted }: VoteReply): void {
     const core = this.#core;
     if (core.role !== (pre ? "pre-candidate" : "candidate")) return;
+    // To an earlier question than the one that is open.
+    if (pre && granted && term !== core.term + 1) return;
     if (!this.#votes.has(from)) this.#votes.set(from, granted);
     const result: VoteResult = voteOf(core.configuration, this.#votes);
     if (result === "lost") core.becomeFollower(core.term, null);

@@ -1,5 +1,5 @@
 import { assert, InputError, present } from "../../kernel/assert.ts";
-import { committedOf, type GroupChange, isJoint, voteOf } from "./configuration.ts";
+import { changed, committedOf, type GroupChange, isJoint, voteOf } from "./configuration.ts";
 import type { Core } from "./core.ts";
 import { type Entry, fitting, type Payload, sizeOf } from "./log.ts";
 import type { AppendReply, HeartbeatReply } from "./messages.ts";
@@ -66,6 +66,9 @@ export class Leading {
         "bad-group-change",
         leaves ? "the group is not in a joint configuration" : "the group is in a joint configuration: end that first",
       );
+    // None is under way, so the group is as it will be when this one is applied: what can't be done is refused now, by the
+    // leader alone, and not at every member when it is committed.
+    changed(core.group, change, core.log.lastIndex);
   }
 
   #append(payloads: readonly Payload[]): void {
@@ -187,10 +190,10 @@ export class Leading {
     if (!progress) return;
     progress.recentlyActive = true;
     progress.isPaused = false;
-    const { inflightMessagesMax, inflightBytesMax } = this.#core.config;
-    const limit = { messages: inflightMessagesMax, bytes: inflightBytesMax };
-    if (progress.state === "replicate" && progress.isFull(limit)) progress.freeOne();
-    if (progress.match < this.#core.log.lastIndex || progress.state === "probe") this.send(from);
+    // What was sent last may be lost, and a window full of it never empties: an empty message, which is sent where no other
+    // may be, asks whether it is there; the refusal says from where to go on.
+    const mayLack = progress.match < this.#core.log.lastIndex || progress.state === "probe";
+    if (mayLack && this.#sendOne(from, progress, true)) this.send(from);
     if (read > 0) this.reads.heard(from, read);
   }
 
@@ -210,9 +213,11 @@ export class Leading {
     const core = this.#core;
     core.heartbeatElapsed += 1;
     core.electionElapsed += 1;
+    core.transferElapsed += 1;
+    // It didn't catch up: go on as the leader (Ongaro 2014, §3.10).
+    if (core.transferElapsed >= core.config.electionTicks) core.transferee = null;
     if (core.electionElapsed >= core.config.electionTicks) {
       core.electionElapsed = 0;
-      core.transferee = null;
       if (!this.#hasQuorum()) {
         core.becomeFollower(core.term, null);
         this.reads.reset();
@@ -247,6 +252,7 @@ export class Leading {
       return;
     }
     // A smaller group may have more of a quorum, and a new member needs the log.
+    this.reads.recount();
     if (this.#commit()) this.#tellCommitted();
     else this.sendAll();
     if (core.transferee !== null && !core.group.progress.has(core.transferee)) core.transferee = null;
@@ -266,7 +272,7 @@ export class Leading {
     const progress = core.group.progress.get(target);
     if (!progress || progress.isLearner || target === core.config.id || core.transferee === target) return;
     core.transferee = target;
-    core.electionElapsed = 0;
+    core.transferElapsed = 0;
     if (progress.match === core.log.lastIndex) this.#letTakeOver(target);
     else this.send(target);
   }

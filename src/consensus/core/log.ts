@@ -61,6 +61,8 @@ export class Log {
   applied: number;
 
   constructor(snapshot: Snapshot | null, entries: readonly Entry[], committed: number, applied: number) {
+    // At index 0 nobody would be sent it, and who comes later would never know the first group.
+    assert(snapshot === null || snapshot.index > 0, "a snapshot is of something: its index is 1 at least");
     this.#snapshot = snapshot;
     this.#entries = [...entries];
     this.#stable = this.lastIndex;

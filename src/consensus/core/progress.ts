@@ -106,10 +106,4 @@ export class Progress {
     this.isPaused = false;
     return true;
   }
-
-  /** What was lost is not waited for: the next answer to a heartbeat lets one more message out. */
-  freeOne(): void {
-    const first = this.#inflight[0];
-    if (first) this.#acknowledge(first.index);
-  }
 }

@@ -92,9 +92,9 @@ export class Raft {
       return;
     }
     core.electionElapsed += 1;
-    if (core.electionElapsed < core.electionTimeout) return;
-    core.electionElapsed = 0;
-    this.#election.timeout();
+    // Only a campaign starts the count again. Who may not be a candidate goes on counting: it may be a voter that doesn't
+    // know it yet, and must not refuse others its vote as if it had just heard of a leader.
+    if (core.electionElapsed >= core.electionTimeout) this.#election.timeout();
   }
 
   /** At the leader, or forwarded to it. Throws InputError when it can't be taken: nothing has happened then. That it was

@@ -74,6 +74,11 @@ export class Reads {
     this.#finish();
   }
 
+  /** The group is another: what was heard may be enough now. */
+  recount(): void {
+    if (this.#pending.length > 0) this.#finish();
+  }
+
   answered(id: number, index: number): void {
     this.#done.push({ id, index });
   }
