@@ -47,7 +47,7 @@ export class Client {
 
   #think(): void {
     this.#open = null;
-    this.#world.agenda.after(20 + this.#rng.unit() * 300, () => {
+    this.#world.agenda.after(10 + this.#rng.unit() * this.#world.plan.thinkMs, () => {
       if (!this.isStopped) this.#call();
     });
   }

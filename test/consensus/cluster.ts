@@ -23,6 +23,15 @@ const QUIET_MS = 3_000;
 /** The client that asks at the end. */
 const LAST_CLIENT = 15;
 
+interface Met {
+  readonly elections: number;
+  readonly groups: number;
+  readonly installs: number;
+  /** Entries of a log that gave way to others. */
+  readonly replaced: number;
+  readonly refusedStarts: number;
+}
+
 export interface Result {
   readonly seed: number;
   readonly ok: boolean;
@@ -35,6 +44,8 @@ export interface Result {
   /** Too few of its voters have whole disks: nobody can expect a leader. */
   readonly hadNoQuorum: boolean;
   readonly violation: { readonly invariant: string; readonly text: string } | null;
+  /** How often there was what the checks are for. */
+  readonly met: Met;
   /** For people: what was planned, and each node's last events. */
   report(): string;
 }
@@ -98,6 +109,7 @@ class Cluster {
       isUndecided: this.#isUndecided,
       hadNoQuorum: this.#hadNoQuorum,
       violation,
+      met: { ...this.safety.met, refusedStarts: [...this.nodes.values()].filter((node) => node.isDamaged).length },
       report: () => this.#report(),
     };
   }

@@ -49,7 +49,7 @@ export class Nemesis {
   }
 
   #act(fault: Fault): void {
-    const node = this.#anyNode();
+    const node = this.#victim();
     if (fault === "crash") this.#crash(node);
     else if (fault === "cut") this.#cut();
     else if (fault === "stall") node.stall(100 + this.#rng.unit() * 2_500);
@@ -68,6 +68,12 @@ export class Nemesis {
     return nodes[this.#rng.below(nodes.length)] as SimNode;
   }
 
+  /** Often whoever leads: what it did not finish, others must. */
+  #victim(): SimNode {
+    const leaders = this.#nodes().filter(({ raft }) => raft?.role === "leader");
+    return this.#rng.unit() < 0.4 ? (leaders[this.#rng.below(leaders.length)] ?? this.#anyNode()) : this.#anyNode();
+  }
+
   #crash(first: SimNode): void {
     const together = this.#rng.unit() < 0.15 ? this.#nodes() : [first];
     this.#target.fault(
@@ -84,7 +90,8 @@ export class Nemesis {
 
   #cut(): void {
     const { network, agenda } = this.#target;
-    const ids = shuffle([...this.#target.nodes.keys()], this.#rng);
+    const victim = this.#victim().id;
+    const ids = [victim, ...shuffle([...this.#target.nodes.keys()], this.#rng).filter((id) => id !== victim)];
     const links = this.#links(ids);
     this.#target.fault("cut", links);
     for (const [from, to] of links) network.cut(from, to);

@@ -22,6 +22,8 @@ export interface Plan {
   readonly faults: ReadonlyMap<Fault, number>;
   /** Clients' time-outs. */
   readonly patienceMs: number;
+  /** How long they think between requests. */
+  readonly thinkMs: number;
 }
 
 export interface NetworkPlan {
@@ -86,6 +88,7 @@ export function drawPlan(seed: number): Plan {
     driftPercent: maybe(0.7, () => between(1, 20), 0),
     faults,
     patienceMs: between(500, 3_000),
+    thinkMs: between(20, 600),
   };
 }
 

@@ -1,8 +1,8 @@
-import type { Configuration } from "../../src/consensus/core/configuration.ts";
+import { type Configuration, voteOf } from "../../src/consensus/core/configuration.ts";
 import { type HardState, type Saved, savedGroup } from "../../src/consensus/core/core.ts";
 import type { Entry } from "../../src/consensus/core/log.ts";
 import type { Message } from "../../src/consensus/core/messages.ts";
-import { type Id, majorityVote } from "../../src/consensus/core/quorum.ts";
+import type { Id } from "../../src/consensus/core/quorum.ts";
 import type { Raft, Ready } from "../../src/consensus/core/raft.ts";
 import { isSame, Mirror } from "./mirror.ts";
 
@@ -25,6 +25,7 @@ interface Watched {
   committed: number;
   applied: number;
   ticks: number;
+  group: Configuration | null;
   /** By its own ticks, when somebody's answer of this term came. */
   readonly heard: Map<Id, number>;
 }
@@ -44,6 +45,9 @@ export class Safety {
   /** By the index of the change that led to it. */
   readonly #groups = new Map<number, string>();
 
+  #installs = 0;
+  #replaced = 0;
+
   /** @param foundedAt the index of the snapshot that all founders begin with */
   constructor(foundedAt: number) {
     this.#firstCommitted = foundedAt + 1;
@@ -53,12 +57,21 @@ export class Safety {
     return this.#firstCommitted + this.#committed.length - 1;
   }
 
+  get met(): { elections: number; groups: number; installs: number; replaced: number } {
+    return {
+      elections: this.#leaders.size,
+      groups: this.#groups.size,
+      installs: this.#installs,
+      replaced: this.#replaced,
+    };
+  }
+
   started(raft: Raft, saved: Saved, electionTicks: number): void {
     const mirror = new Mirror(saved);
     mirror.lastChange = this.#lastChangeUpTo(mirror.baseIndex);
     const { applied } = raft.indexes;
     const committed = mirror.baseIndex;
-    const life = { raft, mirror, electionTicks, leads: 0, committed, applied, ticks: 0, heard: new Map() };
+    const life = { raft, mirror, electionTicks, leads: 0, committed, applied, ticks: 0, group: null, heard: new Map() };
     this.#nodes.set(raft.id, life);
     if (applied > 0) this.#group(raft.id, life);
   }
@@ -100,6 +113,7 @@ export class Safety {
     const { mirror, raft } = life;
     this.#hardState(id, mirror, ready);
     const replaced = mirror.take(ready);
+    this.#replaced += replaced.length;
     for (const entry of replaced) {
       if (life.leads === raft.term) fail("leader append-only", `${id} replaces ${name(entry)} while it leads`);
       if (entry.index <= life.committed) fail("committed entries survive", `${id} replaces ${name(entry)}`);
@@ -131,6 +145,7 @@ export class Safety {
   }
 
   #installed(life: Watched, index: number): void {
+    this.#installs += 1;
     life.applied = index;
     life.committed = Math.max(life.committed, index);
     life.mirror.lastChange = this.#lastChangeUpTo(index);
@@ -210,23 +225,20 @@ export class Safety {
   ticked(id: Id): void {
     const life = this.#nodes.get(id);
     if (!life || life.leads === 0) return;
-    life.ticks += 1;
-    const { ticks, heard, electionTicks, raft } = life;
-    if (ticks <= 2 * electionTicks) return;
-    const votes = new Map([...heard].map(([from, at]) => [from, ticks - at <= 2 * electionTicks]));
-    votes.set(id, true);
-    const { incoming, outgoing } = raft.configuration;
-    const isAlone = [incoming, outgoing].some((voters) => majorityVote(voters, votes) !== "won");
+    const { heard, electionTicks, raft } = life;
     // Who has just come was never asked: a change starts the count again.
-    const text = groupText(raft.configuration);
-    if (isAlone && this.#lastGroup.get(id) === text) fail("check-quorum", `${id} leads without a quorum`);
-    if (this.#lastGroup.get(id) !== text) {
-      this.#lastGroup.set(id, text);
+    if (life.group !== raft.configuration) {
+      life.group = raft.configuration;
       life.ticks = 0;
       heard.clear();
     }
+    life.ticks += 1;
+    const { ticks } = life;
+    if (ticks <= 2 * electionTicks) return;
+    const votes = new Map([...heard].map(([from, at]) => [from, ticks - at <= 2 * electionTicks]));
+    votes.set(id, true);
+    if (voteOf(raft.configuration, votes) !== "won") fail("check-quorum", `${id} leads without a quorum`);
   }
-  readonly #lastGroup = new Map<Id, string>();
 }
 
 export function groupText(configuration: Configuration): string {
