@@ -16,7 +16,12 @@ export type RulesFinder =
   /** The search over schedules, with these faults (default: all but traceless). */
   | { readonly world: readonly Fault[] | "all"; readonly nodes?: number };
 
-export type Finder = RulesFinder | SimFinder;
+/** The Raft core's stories, or its simulator's seeds. */
+export interface RaftFinder {
+  readonly raft: "stories" | "seeds";
+}
+
+export type Finder = RulesFinder | SimFinder | RaftFinder;
 
 export interface Mutant {
   readonly name: string;

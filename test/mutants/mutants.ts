@@ -2,10 +2,18 @@
 
 import type { Mutant } from "./mutant.ts";
 import { ofTheNode } from "./of-the-node.ts";
+import { ofTheRaft } from "./of-the-raft.ts";
 import { NOT_EXPRESSIBLE, ofTheModel, ofTheRules } from "./of-the-rules.ts";
 import { ofTheKernel, ofTheTypes } from "./of-the-types.ts";
 
-export const MUTANTS: readonly Mutant[] = [...ofTheModel, ...ofTheRules, ...ofTheKernel, ...ofTheTypes, ...ofTheNode];
+export const MUTANTS: readonly Mutant[] = [
+  ...ofTheModel,
+  ...ofTheRules,
+  ...ofTheKernel,
+  ...ofTheTypes,
+  ...ofTheNode,
+  ...ofTheRaft,
+];
 
 /** Every mutant of the model, by name: those here and those that can't be. */
 export const MODEL_NAMES: readonly string[] = [

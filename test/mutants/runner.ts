@@ -8,6 +8,7 @@ import { Worker } from "node:worker_threads";
 import { rolldown } from "rolldown";
 import type { Order } from "./finders.ts";
 import type { Finder, Mutant } from "./mutant.ts";
+import type { RaftOrder } from "./raft-finder.ts";
 import type { SimOrder } from "./sim-finder.ts";
 
 export interface Outcome {
@@ -37,7 +38,16 @@ export class MutantRunner {
   constructor(budgetMs: number) {
     this.#budgetMs = budgetMs;
     const root = findRoot();
-    for (const part of ["crdt", "src", "gossip", "test/property", "test/mutants", "test/sim", "test/replication"])
+    for (const part of [
+      "crdt",
+      "src",
+      "gossip",
+      "test/property",
+      "test/mutants",
+      "test/sim",
+      "test/replication",
+      "test/consensus",
+    ])
       cpSync(join(root, part), join(this.#folder, part), {
         recursive: true,
         filter: (path) => !path.endsWith(".json"),
@@ -68,6 +78,10 @@ export class MutantRunner {
   async #ask(finder: Finder, others: boolean): Promise<string | null> {
     const budgetMs = this.#budgetMs;
     if ("sim" in finder) return this.#find(await this.#bundle("sim-finder"), { finder, budgetMs });
+    if ("raft" in finder) {
+      const stories = join(this.#folder, "test/consensus/stories");
+      return this.#find(await this.#bundle("raft-finder"), { finder, others, budgetMs, stories });
+    }
     return this.#find(await this.#bundle("finders"), { finder, others, budgetMs });
   }
 
@@ -106,7 +120,7 @@ export class MutantRunner {
   }
 
   /** A bug that never ends is found, too: it is stopped some time after the budget is spent. */
-  #find(file: string, order: Order | SimOrder): Promise<string | null> {
+  #find(file: string, order: Order | SimOrder | RaftOrder): Promise<string | null> {
     return new Promise((resolve, reject) => {
       const worker = new Worker(file, { workerData: order });
       const end = (by: string | null): void => {
