@@ -1,4 +1,4 @@
-import { memberIds, voteOf } from "../../src/consensus/core/configuration.ts";
+import { isVoter, memberIds, voteOf } from "../../src/consensus/core/configuration.ts";
 import { founded, NOTHING_SAVED } from "../../src/consensus/core/core.ts";
 import type { Message } from "../../src/consensus/core/messages.ts";
 import type { Id } from "../../src/consensus/core/quorum.ts";
@@ -9,7 +9,7 @@ import { Agenda } from "./agenda.ts";
 import { Client } from "./clients.ts";
 import { judge, type Operation } from "./history.ts";
 import { encodeCommand, type Outcome } from "./machine.ts";
-import { Nemesis } from "./nemesis.ts";
+import { Nemesis, STALL_MS_MAX } from "./nemesis.ts";
 import { Network } from "./network.ts";
 import { isRefusal, SimNode } from "./node.ts";
 import { drawPlan, type Plan } from "./plan.ts";
@@ -121,11 +121,15 @@ class Cluster {
     this.#nemesis.begin();
     this.agenda.run(this.plan.busyMs);
     this.#calm();
-    if (this.#hasQuorum()) {
+    this.agenda.run(this.agenda.nowMs + STALL_MS_MAX);
+    try {
       this.#until(() => this.#isLevel(), CALM_MS, "all members have the same log");
       this.#lastWord();
       this.#quiet();
-    } else this.#hadNoQuorum = true;
+    } catch (error) {
+      if (!(error instanceof Violation) || error.invariant !== "liveness" || this.#hasQuorum()) throw error;
+      this.#hadNoQuorum = true;
+    }
     for (const client of this.#clients) client.end();
     const verdict = judge(this.operations);
     if (verdict === "not") throw new Violation("linearizable", "no order explains what the clients saw");
@@ -185,11 +189,13 @@ class Cluster {
     return [...this.nodes.values()].filter(({ isDamaged }) => !isDamaged);
   }
 
-  /** Of whoever knows most. */
+  /** Without those whose disks are damaged; in every group that a voter knows, for each may be the one that must agree. */
   #hasQuorum(): boolean {
-    const [newest] = this.#whole.sort((a, b) => b.machine.applied - a.machine.applied);
     const votes = new Map([...this.nodes.values()].map(({ id, isDamaged }) => [id, !isDamaged]));
-    return newest?.raft !== null && newest !== undefined && voteOf(newest.raft.configuration, votes) === "won";
+    return this.#whole.every(({ id, raft }) => {
+      const configuration = raft?.configuration;
+      return !configuration || !isVoter(configuration, id) || voteOf(configuration, votes) === "won";
+    });
   }
 
   #leader(): SimNode | null {
@@ -219,10 +225,8 @@ class Cluster {
 
   /** A write from any member gets through, and then all members have the same state. */
   #lastWord(): void {
-    const leader = present(this.#leader(), "level with a leader");
-    const members = memberIds(present(leader.raft, "it is up").configuration).map((id) => this.nodes.get(id));
-    const up = members.filter((node) => node?.isUp);
-    const node = present(up[this.#rng.below(up.length)], "a quorum is up");
+    const asked = this.#members();
+    const node = present(asked[this.#rng.below(asked.length)], "a quorum is up");
     let isDone = false;
     const op: Operation = { ...LAST_WRITE, calledAt: ++this.#moments };
     const data = encodeCommand({ ...op, kind: "write", client: LAST_CLIENT, seq: 1 }, 0);
@@ -240,9 +244,17 @@ class Cluster {
     };
     this.#until(ask, CALM_MS, `a write at ${node.id} is committed`);
     this.#until(() => this.#isLevel(), CALM_MS, "all members applied the last write");
-    const states = new Map(up.map((member) => [String(member?.machine.encode()), member?.id]));
+    const members = this.#members();
+    const states = new Map(members.map((member) => [String(member.machine.encode()), member.id]));
     if (states.size > 1) throw new Violation("state machine safety", `${[...states.values()]} end in different states`);
-    for (const member of up) this.#readAt(present(member, "it is up"), op);
+    for (const member of members) this.#readAt(member, op);
+  }
+
+  /** Whose disks are whole; when all are level. */
+  #members(): SimNode[] {
+    const leader = present(this.#leader()?.raft, "level with a leader");
+    const ids = memberIds(leader.configuration);
+    return this.#whole.filter(({ id, isUp }) => isUp && ids.includes(id));
   }
 
   #tryWrite(node: SimNode, data: Uint8Array, answer: (outcome: Outcome) => void): void {

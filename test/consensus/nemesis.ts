@@ -18,6 +18,7 @@ export interface Target {
   fault(what: string, detail: unknown): void;
 }
 
+export const STALL_MS_MAX = 2_500;
 const NO_DATA = new Uint8Array(0);
 
 /** Does what the plan says, at moments drawn from the seed, until it is stopped. */
@@ -52,7 +53,7 @@ export class Nemesis {
     const node = this.#victim();
     if (fault === "crash") this.#crash(node);
     else if (fault === "cut") this.#cut();
-    else if (fault === "stall") node.stall(100 + this.#rng.unit() * 2_500);
+    else if (fault === "stall") node.stall(this.#rng.unit() * STALL_MS_MAX);
     else if (fault === "compact") node.compact();
     else if (fault === "change") this.#change();
     else if (fault === "transfer") this.#transfer();

@@ -81,7 +81,10 @@ const shippedByOthers: readonly Mutant[] = [
 
 const ofElections: readonly Mutant[] = [
   core("raft-forgets-its-vote", BY_SEEDS, ["this.vote = hardState.vote;", "this.vote = null;"]),
-  core("raft-new-role-new-vote", BY_SEEDS, ["if (term !== this.term) this.vote = null;", "this.vote = null;"]),
+  core("raft-new-role-new-vote", BY_SEEDS, [
+    "    if (term !== this.term) {\n      this.vote = null;",
+    "    this.vote = null;\n    if (term !== this.term) {",
+  ]),
   election("raft-votes-for-short-logs", BY_SEEDS, [
     "const granted = may && core.log.isUpToDate(lastIndex, lastTerm);",
     "const granted = may && lastTerm >= 0 && lastIndex >= 0;",

@@ -158,7 +158,11 @@ export class Core {
 
   /** Into another role, with fresh timers; a new term forgets the vote. */
   #enter(role: Role, term: number): void {
-    if (term !== this.term) this.vote = null;
+    if (term !== this.term) {
+      this.vote = null;
+      // What we promised in the last term and was never written: the entries may be others by now. Nobody in this term asks.
+      this.#afterDurable = [];
+    }
     this.term = term;
     this.role = role;
     this.leader = null;
