@@ -114,6 +114,10 @@ const ofElections: readonly Mutant[] = [
     "if (core.electionElapsed >= core.electionTimeout) this.#election.timeout();",
     "if (core.electionElapsed < core.electionTimeout) return;\n    core.electionElapsed = 0;\n    this.#election.timeout();",
   ]),
+  log("raft-candidate-learns-nothing", BY_STORIES, [
+    "if (index > this.committed && this.matches(index, term)) this.commitTo(index);",
+    "term;",
+  ]),
   leading("raft-transfer-resets-the-count", BY_STORIES, [
     "    core.transferElapsed = 0;\n",
     "    core.transferElapsed = 0;\n    core.electionElapsed = 0;\n",

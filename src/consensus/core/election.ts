@@ -41,7 +41,7 @@ export class Election {
     const term = pre ? core.term + 1 : core.term;
     const { lastIndex, lastTerm } = core.log;
     // Our own vote is an answer like the others': it counts once it is on disk.
-    core.send({ type: "vote-reply", from: id, to: id, term, pre, granted: true });
+    core.send({ type: "vote-reply", from: id, to: id, term, pre, granted: true, committed: core.log.committedAt });
     const { incoming, outgoing } = core.configuration;
     for (const to of [...new Set([...incoming, ...outgoing])].sort())
       if (to !== id) core.send({ type: "vote", from: id, to, term, pre, lastIndex, lastTerm, transfer });
@@ -59,7 +59,8 @@ export class Election {
       core.electionElapsed = 0;
       core.vote = from;
     }
-    core.send({ type: "vote-reply", from: core.config.id, to: from, term, pre, granted });
+    const { committedAt: committed } = core.log;
+    core.send({ type: "vote-reply", from: core.config.id, to: from, term, pre, granted, committed });
   }
 
   onReply({ from, term, pre, granted }: VoteReply): void {

@@ -155,6 +155,16 @@ export class Log {
     }
   }
 
+  get committedAt(): { readonly index: number; readonly term: number } {
+    const { committed: index } = this;
+    return { index, term: present(this.termAt(index), "a log reaches what is committed") };
+  }
+
+  /** Somebody else's knowledge; it may be of an entry that isn't here. */
+  learnCommitted({ index, term }: { readonly index: number; readonly term: number }): void {
+    if (index > this.committed && this.matches(index, term)) this.commitTo(index);
+  }
+
   commitTo(index: number): void {
     if (index <= this.committed) return;
     assert(index <= this.lastIndex, "only what is there is committed");

@@ -25,6 +25,9 @@ export interface VoteReply extends InTerm {
   readonly type: "vote-reply";
   readonly pre: boolean;
   readonly granted: boolean;
+  /** What the voter knows to be committed. A candidate may lack no more than this knowledge: that it was itself the last one
+   *  needed to remove this voter, whose own log is longer and which will never be a candidate again. */
+  readonly committed: { readonly index: number; readonly term: number };
 }
 
 export interface Append extends InTerm {

@@ -140,6 +140,8 @@ export class Raft {
   step(message: Message): void {
     const core = this.#core;
     if (message.to !== core.config.id) return;
+    // True in any term, if it is the same entry.
+    if (message.type === "vote-reply" && core.role !== "leader") core.log.learnCommitted(message.committed);
     if (!("term" in message)) this.#stepOutside(message);
     else if (message.term > core.term) this.#stepAbove(message);
     else if (message.term < core.term) this.#stepBelow(message);
@@ -175,7 +177,13 @@ export class Raft {
     if (message.type === "append" || message.type === "heartbeat")
       this.#core.send({ type: "append-reply", ...reply, index: 0, accepted: false, hint: null });
     else if (message.type === "vote" && message.pre)
-      this.#core.send({ type: "vote-reply", ...reply, pre: true, granted: false });
+      this.#core.send({
+        type: "vote-reply",
+        ...reply,
+        pre: true,
+        granted: false,
+        committed: this.#core.log.committedAt,
+      });
   }
 
   #stepInTerm(message: Extract<Message, { term: number }>): void {
