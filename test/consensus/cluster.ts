@@ -1,4 +1,4 @@
-import { isVoter, memberIds, voteOf } from "../../src/consensus/core/configuration.ts";
+import { memberIds, voteOf } from "../../src/consensus/core/configuration.ts";
 import { founded, NOTHING_SAVED } from "../../src/consensus/core/core.ts";
 import type { Message } from "../../src/consensus/core/messages.ts";
 import type { Id } from "../../src/consensus/core/quorum.ts";
@@ -189,13 +189,10 @@ class Cluster {
     return [...this.nodes.values()].filter(({ isDamaged }) => !isDamaged);
   }
 
-  /** Without those whose disks are damaged; in every group that a voter knows, for each may be the one that must agree. */
+  /** Without those whose disks are damaged; in every group that a node knows, for each may be the one that must agree. */
   #hasQuorum(): boolean {
     const votes = new Map([...this.nodes.values()].map(({ id, isDamaged }) => [id, !isDamaged]));
-    return this.#whole.every(({ id, raft }) => {
-      const configuration = raft?.configuration;
-      return !configuration || !isVoter(configuration, id) || voteOf(configuration, votes) === "won";
-    });
+    return this.#whole.every(({ raft }) => !raft || voteOf(raft.configuration, votes) === "won");
   }
 
   #leader(): SimNode | null {

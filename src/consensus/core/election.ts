@@ -63,6 +63,15 @@ export class Election {
     core.send({ type: "vote-reply", from: core.config.id, to: from, term, pre, granted, committed });
   }
 
+  /** What is committed is so in any term. A candidate that learns of a change of the group may be in it no longer, or ask the
+   *  wrong ones: it applies the change first. */
+  learn({ committed }: VoteReply): void {
+    const core = this.#core;
+    if (core.role === "leader") return;
+    core.log.learnCommitted(committed);
+    if (core.role !== "follower" && !this.#mayCampaign()) core.becomeFollower(core.term, null);
+  }
+
   onReply({ from, term, pre, granted }: VoteReply): void {
     const core = this.#core;
     if (core.role !== (pre ? "pre-candidate" : "candidate")) return;

@@ -140,8 +140,7 @@ export class Raft {
   step(message: Message): void {
     const core = this.#core;
     if (message.to !== core.config.id) return;
-    // True in any term, if it is the same entry.
-    if (message.type === "vote-reply" && core.role !== "leader") core.log.learnCommitted(message.committed);
+    if (message.type === "vote-reply") this.#election.learn(message);
     if (!("term" in message)) this.#stepOutside(message);
     else if (message.term > core.term) this.#stepAbove(message);
     else if (message.term < core.term) this.#stepBelow(message);
