@@ -10,8 +10,8 @@ import { Disk } from "./disk.ts";
 import { Safety } from "./safety.ts";
 import { entryText, groupOf, messageText, textBytes } from "./words.ts";
 
-/** Nobody waits longer than the least: the first whose ticks are through is the candidate. */
-const NO_CHANCE: Rng = { u32: () => 0, unit: () => 0, below: () => 0, fork: () => NO_CHANCE };
+/** All wait as long as anybody may: 19 ticks of 10. After 10 they have forgotten their leader. */
+const NO_CHANCE: Rng = { u32: () => 0, unit: () => 0, below: (n) => n - 1, fork: () => NO_CHANCE };
 
 export const LIMITS: Omit<RaftConfig, "id"> = {
   electionTicks: 10,
@@ -114,6 +114,19 @@ export class Stage {
     for (let i = 0; i < count; i++) {
       this.#safety.ticked(id);
       this.act(id, (raft) => raft.tick());
+    }
+  }
+
+  /** An election that only these hear of, up to its end; those who vote have forgotten their leader. */
+  lead(id: Id, voters: readonly Id[]): void {
+    const among = [id, ...voters];
+    for (const voter of voters) if (this.isUp(voter)) this.tick(voter, this.#limits.electionTicks);
+    this.#flight = [];
+    this.act(id, (raft) => raft.campaign());
+    const isHere = ({ from, to }: Message): boolean => among.includes(from) && among.includes(to);
+    for (let round = 0; round < 4 && this.raft(id).role !== "leader"; round++) {
+      this.drop((message) => !isHere(message));
+      this.deliver(isHere);
     }
   }
 

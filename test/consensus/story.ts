@@ -9,6 +9,7 @@ import { entryText, groupOf, messageText } from "./words.ts";
 // The language of stories/*.txt. A line that begins with `> ` is a step; the lines below it, up to the next step or an empty
 // line, are what must happen then. All else is prose.
 //   group a b c [learners=d,e] [election=10] [inflight=2] [inflightBytes=…] [message=…] [uncommitted=…]     blank d
+//   lead a [b c]         a is elected; only b and c (or all) hear of it, and what it sends then is on its way
 //   campaign a          tick a [N]            propose a x [y …]      read a 1      transfer a b     compact a
 //   change a voter d, remove b [auto|joint-auto-leave|joint-explicit]              leave a
 //   deliver [SIDE] [TYPE]    one round of what is on its way; SIDE is a>b, a> or >b; each message and its effects are told
@@ -42,7 +43,7 @@ class Teller {
   step(text: string): string[] {
     const [verb = "", ...words] = text.split(" ");
     this.#stage.lines = [];
-    this.#stage.isFull = verb !== "settle";
+    this.#stage.isFull = verb !== "settle" && verb !== "lead";
     try {
       this.#do(verb, words, text);
     } catch (error) {
@@ -64,6 +65,7 @@ class Teller {
     const verbs: Record<string, () => void> = {
       group: () => this.#group(words),
       blank: () => stage.blank(a),
+      lead: () => stage.lead(a, rest.length > 0 ? rest : stage.ids.filter((id) => id !== a && stage.isUp(id))),
       campaign: () => stage.act(a, (raft) => raft.campaign()),
       tick: () => stage.tick(a, Number(b || 1)),
       propose: () => stage.act(a, (raft) => raft.propose(commands(rest.map(expanded)))),
