@@ -10,6 +10,7 @@ import { entryText, groupOf, messageText } from "./words.ts";
 // line, are what must happen then. All else is prose.
 //   group a b c [learners=d,e] [election=10] [inflight=2] [inflightBytes=…] [message=…] [uncommitted=…]     blank d
 //   lead a [b c]         a is elected; only b and c (or all) hear of it, and what it sends then is on its way
+//                        (of more than one tick, beats are not told)
 //   campaign a          tick a [N]            propose a x [y …]      read a 1      transfer a b     compact a
 //   change a voter d, remove b [auto|joint-auto-leave|joint-explicit]              leave a
 //   deliver [SIDE] [TYPE]    one round of what is on its way; SIDE is a>b, a> or >b; each message and its effects are told
@@ -51,7 +52,8 @@ class Teller {
       else if (error instanceof InternalError) this.#say(`stops: ${error.message}`);
       else throw error;
     }
-    return this.#stage.lines;
+    const isWait = verb === "tick" && words.length > 1;
+    return this.#stage.lines.filter((line) => !(isWait && line.includes(": beat in term")));
   }
 
   #say(line: string): void {

@@ -114,6 +114,11 @@ const ofElections: readonly Mutant[] = [
     "if (core.electionElapsed >= core.electionTimeout) this.#election.timeout();",
     "if (core.electionElapsed < core.electionTimeout) return;\n    core.electionElapsed = 0;\n    this.#election.timeout();",
   ]),
+  core("raft-promises-of-a-past-term", BY_STORIES, ["      this.#afterDurable = [];\n    }", "    }"]),
+  election("raft-changed-candidate-leads", BY_SEEDS, [
+    'if (core.role !== "follower" && !this.#mayCampaign()) core.becomeFollower(core.term, null);',
+    "",
+  ]),
   log("raft-candidate-learns-nothing", BY_STORIES, [
     "if (index > this.committed && this.matches(index, term)) this.commitTo(index);",
     "term;",
