@@ -15,7 +15,7 @@ import { isRefusal, SimNode } from "./node.ts";
 import { drawPlan, type Plan } from "./plan.ts";
 import { Safety, Violation } from "./safety.ts";
 
-const NODES_MAX = 8;
+const NODES_MAX = 10;
 /** For everything to be well again; an election takes one or two seconds, and some go wrong. */
 const CALM_MS = 40_000;
 const ASK_AGAIN_MS = 1_000;

@@ -150,7 +150,7 @@ export class Nemesis {
 
   #drawChange(configuration: Configuration): GroupChange | null {
     if (isJoint(configuration)) {
-      const isPatient = this.#rng.unit() < 0.2;
+      const isPatient = this.#rng.unit() < this.#target.plan.patience;
       return isPatient ? null : { transition: "auto", changes: [] };
     }
     const count = this.#rng.unit() < 0.6 ? 1 : 2 + this.#rng.below(2);

@@ -24,6 +24,8 @@ export interface Plan {
   readonly patienceMs: number;
   /** How long they think between requests. */
   readonly thinkMs: number;
+  /** How often a joint group is left as it is when somebody could end it. */
+  readonly patience: number;
 }
 
 export interface NetworkPlan {
@@ -66,7 +68,7 @@ export function drawPlan(seed: number): Plan {
   const electionTicks = between(4, 10);
   return {
     seed,
-    nodes: between(3, 5),
+    nodes: between(3, 7),
     clients: between(2, 4),
     keys: between(1, 3),
     busyMs: between(8_000, 20_000),
@@ -89,6 +91,7 @@ export function drawPlan(seed: number): Plan {
     faults,
     patienceMs: between(500, 3_000),
     thinkMs: between(20, 600),
+    patience: maybe(0.5, () => 0.9, 0.2),
   };
 }
 
