@@ -97,7 +97,7 @@ const ofElections: readonly Mutant[] = [
     "const quorum = (voters.size >> 1) + 1;",
     "const quorum = (voters.size + 1) >> 1;",
   ]),
-  configuration("raft-joint-votes-of-one-half", BY_SEEDS, [
+  configuration("raft-joint-votes-of-one-half", BY_STORIES, [
     "return jointVote([incoming, outgoing], votes);",
     "return jointVote([incoming, new Set(outgoing ? [] : [])], votes);",
   ]),
@@ -115,7 +115,7 @@ const ofElections: readonly Mutant[] = [
     "if (core.electionElapsed < core.electionTimeout) return;\n    core.electionElapsed = 0;\n    this.#election.timeout();",
   ]),
   core("raft-promises-of-a-past-term", BY_STORIES, ["      this.#afterDurable = [];\n    }", "    }"]),
-  election("raft-changed-candidate-leads", BY_SEEDS, [
+  election("raft-changed-candidate-leads", BY_STORIES, [
     'if (core.role !== "follower" && !this.#mayCampaign()) core.becomeFollower(core.term, null);',
     "",
   ]),
@@ -152,7 +152,7 @@ const ofTheLog: readonly Mutant[] = [
   ]),
   raft("raft-commits-beyond-the-append", BY_SEEDS, [
     "log.commitTo(Math.min(committed, index));",
-    "log.commitTo(Math.min(committed, log.lastIndex));",
+    "log.commitTo(committed);",
   ]),
   {
     name: "raft-commits-by-heartbeat",
@@ -170,15 +170,15 @@ const ofTheLog: readonly Mutant[] = [
       },
     ],
   },
-  quorum("raft-half-is-enough-to-commit", BY_SEEDS, [
+  quorum("raft-half-is-enough-to-commit", BY_STORIES, [
     "return indexes[voters.size >> 1] as number;",
     "return indexes[(voters.size - 1) >> 1] as number;",
   ]),
-  configuration("raft-joint-commits-by-one-half", BY_SEEDS, [
+  configuration("raft-joint-commits-by-one-half", BY_STORIES, [
     "return jointCommitted([incoming, outgoing], reached);",
     "return jointCommitted([incoming, new Set(outgoing ? [] : [])], reached);",
   ]),
-  leading("raft-counts-its-unsynced-log", BY_SEEDS, [
+  leading("raft-counts-its-unsynced-log", BY_STORIES, [
     '    const { id } = config;\n    this.#core.send({ type: "append-reply",',
     '    const { id } = config;\n    this.onAppendReply({ type: "append-reply",',
   ]),
@@ -209,7 +209,7 @@ const ofTheGroup: readonly Mutant[] = [
     "    this.pendingChange = lastIndex;\n",
     "    this.pendingChange = 0;\n",
   ]),
-  leading("raft-takes-what-cannot-be-applied", BY_SEEDS, [
+  leading("raft-takes-what-cannot-be-applied", BY_STORIES, [
     "    changed(core.group, change, core.log.lastIndex);\n",
     "",
   ]),
@@ -221,7 +221,7 @@ const ofTheGroup: readonly Mutant[] = [
     'if (core.role === "leader" && isJoint(core.configuration)) this.#leading.leaveJoint();',
     'if (core.role === "leader" && hasChanged && isJoint(core.configuration)) this.#leading.leaveJoint();',
   ]),
-  configuration("raft-demoted-at-once", BY_SEEDS, [
+  configuration("raft-demoted-at-once", BY_STORIES, [
     "if (this.outgoing.has(id)) this.#learnersNext.add(id);\n    else {",
     "if (this.outgoing.size < 0) this.#learnersNext.add(id);\n    else {",
   ]),
