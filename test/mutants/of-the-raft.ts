@@ -205,7 +205,7 @@ const ofTheGroup: readonly Mutant[] = [
     "|| core.pendingChange > core.log.applied)\n      throw",
     "|| core.pendingChange < 0)\n      throw",
   ]),
-  core("raft-new-leader-changes-at-once", BY_STORIES, [
+  core("raft-new-leader-changes-at-once", BY_SEEDS, [
     "    this.pendingChange = lastIndex;\n",
     "    this.pendingChange = 0;\n",
   ]),
