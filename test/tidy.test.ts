@@ -154,7 +154,7 @@ describe("what a reader relies on", () => {
     );
     const alone = product.filter(({ path }) => path in LONELY);
     const tests = code.filter(({ path }) =>
-      /\.(?:test|child|reporter)\.ts$|\.config\.ts$|^bench\/[^/]*\.ts$|^test\/mutants\/(?:run|finders)\.ts$|^test\/(?:sim|fuzz)\/main\.ts$/.test(
+      /\.(?:test|child|reporter)\.ts$|\.config\.ts$|^bench\/[^/]*\.ts$|^test\/mutants\/(?:run|finders)\.ts$|^test\/(?:sim|fuzz|consensus)\/main\.ts$/.test(
         path,
       ),
     );

@@ -22,7 +22,12 @@ export interface TrapFinder {
   readonly item: number;
 }
 
-export type Finder = RulesFinder | SimFinder | TrapFinder;
+/** The Raft core's stories, or its simulator's seeds. */
+export interface RaftFinder {
+  readonly raft: "stories" | "seeds";
+}
+
+export type Finder = RulesFinder | SimFinder | TrapFinder | RaftFinder;
 
 export interface Mutant {
   readonly name: string;

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { MODEL_NAMES, MUTANTS } from "./mutants.ts";
 import { ofTheGossip } from "./of-the-gossip.ts";
+import { ofTheRaft } from "./of-the-raft.ts";
 import { NOT_EXPRESSIBLE } from "./of-the-rules.ts";
 import { MutantRunner } from "./runner.ts";
 
@@ -40,6 +41,11 @@ describe("planted bugs", () => {
   });
 
   it.each(SAMPLE)("are found: %s", { timeout: 300_000 }, async (name) => {
+    const mutant = MUTANTS.find((m) => m.name === name);
+    expect(mutant && (await runner.run(mutant, false))).toMatchObject({ mutant: name, found: true });
+  });
+
+  it.each(ofTheRaft.map(({ name }) => name))("are found: %s", { timeout: 300_000 }, async (name) => {
     const mutant = MUTANTS.find((m) => m.name === name);
     expect(mutant && (await runner.run(mutant, false))).toMatchObject({ mutant: name, found: true });
   });

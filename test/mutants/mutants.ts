@@ -3,6 +3,7 @@
 import type { Mutant } from "./mutant.ts";
 import { ofTheGossip } from "./of-the-gossip.ts";
 import { ofTheNode } from "./of-the-node.ts";
+import { ofTheRaft } from "./of-the-raft.ts";
 import { NOT_EXPRESSIBLE, ofTheModel, ofTheRules } from "./of-the-rules.ts";
 import { ofTheKernel, ofTheTypes } from "./of-the-types.ts";
 
@@ -13,6 +14,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...ofTheTypes,
   ...ofTheNode,
   ...ofTheGossip,
+  ...ofTheRaft,
 ];
 
 /** Every mutant of the model, by name: those here and those that can't be. */

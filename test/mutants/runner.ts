@@ -8,6 +8,7 @@ import { Worker } from "node:worker_threads";
 import { rolldown } from "rolldown";
 import type { Order } from "./finders.ts";
 import type { Finder, Mutant } from "./mutant.ts";
+import type { RaftOrder } from "./raft-finder.ts";
 import type { SimOrder } from "./sim-finder.ts";
 import { redTest } from "./trap-finder.ts";
 
@@ -30,7 +31,12 @@ function findRoot(): string {
   return folder;
 }
 
-const PARTS = ["crdt", "src", "gossip", ...["gossip", "mutants", "property", "replication", "sim", "wire"].map(inTest)];
+const PARTS = [
+  "crdt",
+  "src",
+  "gossip",
+  ...["consensus", "gossip", "mutants", "property", "replication", "sim", "wire"].map(inTest),
+];
 
 function inTest(folder: string): string {
   return `test/${folder}`;
@@ -77,6 +83,10 @@ export class MutantRunner {
     const budgetMs = this.#budgetMs;
     if ("tests" in finder) return redTest(this.#folder, finder, 4 * budgetMs);
     if ("sim" in finder) return this.#find(await this.#bundle("sim-finder"), { finder, budgetMs });
+    if ("raft" in finder) {
+      const stories = join(this.#folder, "test/consensus/stories");
+      return this.#find(await this.#bundle("raft-finder"), { finder, others, budgetMs, stories });
+    }
     return this.#find(await this.#bundle("finders"), { finder, others, budgetMs });
   }
 
@@ -115,7 +125,7 @@ export class MutantRunner {
   }
 
   /** A bug that never ends is found, too: it is stopped some time after the budget is spent. */
-  #find(file: string, order: Order | SimOrder): Promise<string | null> {
+  #find(file: string, order: Order | SimOrder | RaftOrder): Promise<string | null> {
     return new Promise((resolve, reject) => {
       const worker = new Worker(file, { workerData: order });
       const end = (by: string | null): void => {

@@ -24,6 +24,8 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 
   "src/conflicts": ["src/kernel", "crdt/index.ts"],
 
+  "src/consensus/core": ["src/kernel"],
+
   "src/storage": ["src/kernel", "type crdt/index.ts"],
   "src/world": ["src/kernel", "type src/storage/store.ts"],
   "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts"],
