@@ -163,7 +163,13 @@ class Host implements GossipHost {
     const { profile, name } = config;
     const self = { name, address: this.local, meta, incarnation: incarnationOfStart(startOf(meta, world)) };
     const packetBytes = roomForMessages(this.#envelope);
-    const swim = { profile, packetBytes, membersMax: MEMBERS_MAX, keyring: this.#envelope.keyring };
+    const swim = {
+      profile,
+      packetBytes,
+      membersMax: MEMBERS_MAX,
+      keyring: this.#envelope.keyring,
+      sha256: world.sha256,
+    };
     this.#machine = new Swim(swim, self, world.rng.fork());
     this.#step({ kind: "start" });
     const fixed = sources.flatMap((source) => (source.kind === "static" ? [source.address] : []));

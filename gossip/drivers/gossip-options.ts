@@ -16,7 +16,7 @@ import {
 import type { LookupConfig } from "./seed-finder.ts";
 
 /** What gossip needs of a World. */
-export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "disk" | "aead" | "log">;
+export type GossipWorld = Pick<World, "clock" | "timers" | "rng" | "network" | "disk" | "aead" | "sha256" | "log">;
 
 export interface GossipConfig {
   /** This member's name in the pool: the node's id. */

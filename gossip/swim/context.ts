@@ -13,6 +13,7 @@ import { Vivaldi } from "./coordinate.ts";
 import { type MemberRecord, MemberTable } from "./member-table.ts";
 import { type Profile, retransmitLimit } from "./profile.ts";
 import type { Effect, MemberEvent, StreamId, SwimConfig, SwimCounts, SwimSelf, TimerToken } from "./protocol.ts";
+import { DIGEST_TAG, DIGEST_WAY } from "./table-digest.ts";
 
 /** memberlist's protocol 1–5, of which we speak 2 (as serf does), and serf's delegate protocol 2–5. */
 const VSN = Uint8Array.of(1, 5, 2, 2, 5, 4);
@@ -64,6 +65,8 @@ export class SwimContext {
     suspicions: 0,
     deaths: 0,
     refutations: 0,
+    tableComparisons: 0,
+    tableDifferences: 0,
   };
   #effects: Effect[] = [];
   readonly #timers = new Map<TimerToken, Purpose>();
@@ -86,8 +89,13 @@ export class SwimContext {
     this.#lastSeq = rng.u32();
     this.table = new MemberTable(self.name, self.meta.get("region"), rng);
     const { name, address, incarnation } = self;
-    this.self = this.table.add({ name, address, incarnation, meta: encodeTags(self.meta), vsn: VSN }, 0);
+    this.self = this.table.add({ name, address, incarnation, meta: this.tagsOf(self.meta), vsn: VSN }, 0);
     this.self.rttMs = 0;
+  }
+
+  /** What is told of us: the host's tags, and what the machine itself can do. Throws InputError above 512 bytes. */
+  tagsOf(meta: ReadonlyMap<string, string>): Uint8Array {
+    return encodeTags(this.config.sha256 ? new Map([...meta, [DIGEST_TAG, DIGEST_WAY]]) : meta);
   }
 
   get profile(): Profile {

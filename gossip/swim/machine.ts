@@ -4,7 +4,6 @@ import type { Rng } from "../../src/kernel/rng.ts";
 import type { Endpoint } from "../wire/address.ts";
 import type { Message } from "../wire/messages.ts";
 import type { StreamMessage } from "../wire/stream.ts";
-import { encodeTags } from "../wire/tags.ts";
 import { type Purpose, readsCrc, SwimContext } from "./context.ts";
 import { type MemberRecord, memberOf } from "./member-table.ts";
 import { Prober } from "./prober.ts";
@@ -76,7 +75,7 @@ export class Swim {
         this.#rumours.postpone(event.byMs);
         break;
       case "update-meta":
-        this.#rumours.updateMeta(encodeTags(event.meta));
+        this.#rumours.updateMeta(this.#context.tagsOf(event.meta));
         break;
       case "leave":
         this.#leave();
@@ -178,7 +177,7 @@ export class Swim {
     if (message.type === "push-pull") this.#sync.answer(id, message);
     else if (message.type === "ping" && (message.node === "" || message.node === self.name))
       this.#context.emit({ kind: "reply", id, message: { type: "ack", seq: message.seq, payload: EMPTY_BYTES } });
-    else this.#context.emit({ kind: "close-stream", id });
+    else this.#sync.answerDigest(id, message);
   }
 
   #timer(purpose: Purpose): void {

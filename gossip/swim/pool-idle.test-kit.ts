@@ -1,8 +1,9 @@
+import { EMPTY_BYTES } from "../../src/kernel/bytes.ts";
 import { Envelope } from "../wire/envelope.ts";
 import type { Message } from "../wire/messages.ts";
 import { encodePacket } from "../wire/packet.ts";
 import { encodeStream, type StreamMessage } from "../wire/stream.ts";
-import { Pool, type PoolMeter, type PoolOptions, type StartOptions } from "./pool.test-kit.ts";
+import { kitHash, Pool, type PoolMeter, type PoolOptions, type StartOptions } from "./pool.test-kit.ts";
 import { LAN, pushPullMs } from "./profile.ts";
 
 /** As a node's by default: a label, compression where it shortens, no keys. */
@@ -14,7 +15,7 @@ const ONE_TABLE_IN = 20;
 export interface Idle {
   readonly packetsPerSecond: number;
   readonly udpBytesPerSecond: number;
-  /** Tables, both ways, without what TCP adds. */
+  /** Tables and their hashes, without what TCP adds. */
   readonly tableBytesPerSecond: number;
 }
 
@@ -24,6 +25,7 @@ class ByteMeter implements PoolMeter {
   runs = false;
   packets = 0;
   udpBytes = 0;
+  #hashBytes = 0;
   #tables = 0;
   #weighed = 0;
   #weighedBytes = 0;
@@ -41,6 +43,10 @@ class ByteMeter implements PoolMeter {
 
   stream(from: string, message: StreamMessage): void {
     if (!this.runs || !this.#counts(from)) return;
+    if (message.type === "user") {
+      this.#hashBytes += encodeStream(message, ENVELOPE).length;
+      return;
+    }
     this.#tables += 1;
     if (this.#tables % ONE_TABLE_IN !== 1) return;
     this.#weighed += 1;
@@ -48,7 +54,7 @@ class ByteMeter implements PoolMeter {
   }
 
   get tableBytes(): number {
-    return this.#weighed === 0 ? 0 : (this.#tables * this.#weighedBytes) / this.#weighed;
+    return this.#hashBytes + (this.#weighed === 0 ? 0 : (this.#tables * this.#weighedBytes) / this.#weighed);
   }
 }
 
@@ -60,31 +66,40 @@ function metaOf(name: string): Record<string, string> {
   return { id: name, region, zone: "a", client: `${host}:7400`, peer: `${host}:7401`, proto: "1-1" };
 }
 
-/** All members are real machines that know each other. */
-export function idle(members: number, minutes: number, seed: number): Idle {
+/** All members are real machines that know each other.
+ *  @param hashes false: as agents do, who know no hashes of tables */
+export function idle(members: number, minutes: number, seed: number, hashes = true): Idle {
   const meter = new ByteMeter(() => true);
-  return measured(Pool.full(members, { seed, meter, metaOf }), meter, members, minutes);
+  const options = { seed, meter, metaOf, ...(!hashes && { sha256: null }) };
+  return measured(Pool.full(members, options), meter, members, minutes);
 }
 
 /** `members` tables of `members` rows don't fit in memory where there are thousands. So `sampled` members are as they
  *  would be. The others, the same machine, know only these, and probe and ask them as often as all of so large a pool
- *  would: their own intervals are as much longer as the members they choose from are fewer. Only what the sampled send
- *  counts. */
-export function idleSampled(members: number, sampled: number, minutes: number, seed: number): Idle {
+ *  would: their own intervals are as much longer as the members they choose from are fewer. Where
+ *  hashes of tables are compared they say that of the last whole one. Only what the sampled send counts. */
+export function idleSampled(members: number, sampled: number, minutes: number, seed: number, hashes = true): Idle {
   const isSampled = (name: string): boolean => Number(name.slice(1)) < sampled;
   const meter = new ByteMeter(isSampled);
-  const options: PoolOptions = { seed, meter, metaOf };
+  const options: PoolOptions = { seed, meter, metaOf, ...(!hashes && { sha256: null }) };
   const pool = new Pool(options);
+  let wholeTable: Uint8Array = EMPTY_BYTES;
   const rarer = (members - 1) / sampled;
   const scaleOfFew = pushPullMs(LAN, sampled + 1) / LAN.pushPullIntervalMs;
   const standIn: StartOptions = {
+    ...(hashes && { sha256: () => wholeTable }),
     membersMax: sampled + 1,
     profile: {
       probeIntervalMs: LAN.probeIntervalMs * rarer,
       pushPullIntervalMs: (pushPullMs(LAN, members) * rarer) / scaleOfFew,
     },
   };
-  for (let i = 0; i < members; i++) pool.start(`n${i}`, isSampled(`n${i}`) ? {} : standIn);
+  const keepingHash = (bytes: Uint8Array): Uint8Array => {
+    wholeTable = kitHash(bytes);
+    return wholeTable;
+  };
+  const whole: StartOptions = hashes ? { sha256: keepingHash } : {};
+  for (let i = 0; i < members; i++) pool.start(`n${i}`, isSampled(`n${i}`) ? whole : standIn);
   const { names } = pool;
   const few = names.filter(isSampled);
   pool.fill((name) => (isSampled(name) ? names : [...few, name]));

@@ -1,5 +1,6 @@
 import { present } from "../../src/kernel/assert.ts";
 import { EMPTY_BYTES } from "../../src/kernel/bytes.ts";
+import { fnv1a, type Sha256 } from "../../src/kernel/hashing.ts";
 import { type Rng, seededRng } from "../../src/kernel/rng.ts";
 import type { Endpoint } from "../wire/address.ts";
 import type { Message, NodeState } from "../wire/messages.ts";
@@ -21,6 +22,8 @@ export interface PoolOptions {
   readonly sends?: (messages: readonly Message[], from: string, to: string) => readonly Message[];
   /** Sees what is put on the wire, lost or not. */
   readonly meter?: PoolMeter;
+  /** For hashes of tables; null as agents are, who know none. */
+  readonly sha256?: Sha256 | null;
 }
 
 export interface PoolMeter {
@@ -35,6 +38,7 @@ export interface StartOptions {
   /** Where this one differs from the pool. */
   readonly profile?: Partial<Profile>;
   readonly membersMax?: number;
+  readonly sha256?: Sha256 | null;
 }
 
 interface Life {
@@ -55,6 +59,13 @@ const WALL_AT_START_MS = 1_798_761_600_000;
 const NOTHING_KNOWN: PushPull = { type: "push-pull", join: false, nodes: [], userState: EMPTY_BYTES };
 /** No stream of the pool's has it. */
 const NO_STREAM = 0;
+
+/** In place of SHA-256, which pure folders don't have: nobody forges hashes here. */
+export const kitHash: Sha256 = (bytes) => {
+  const hash = new Uint8Array(32);
+  new DataView(hash.buffer).setUint32(0, fnv1a(bytes));
+  return hash;
+};
 
 /** Many bare machines in virtual time, with losses, cuts, crashes and stalls. The same seed gives the same run. */
 export class Pool {
@@ -92,8 +103,10 @@ export class Pool {
     const meta = new Map(Object.entries({ actor, ...this.#options.metaOf?.(name), ...options.meta }));
     const profile = options.profile ? { ...this.#profile, ...options.profile } : this.#profile;
     const config = { profile, packetBytes: 1390, membersMax: options.membersMax ?? 8192 };
+    const standard = this.#options.sha256 === undefined ? kitHash : this.#options.sha256;
+    const hash = options.sha256 === undefined ? standard : options.sha256;
     const self = { name, address, meta, incarnation: incarnationOfStart(startMs) };
-    const swim = new Swim(config, self, this.#rng.fork());
+    const swim = new Swim(hash ? { ...config, sha256: hash } : config, self, this.#rng.fork());
     const life = { name, address, swim, up: true, stalledUntilMs: 0, cloggedUntilMs: 0 };
     this.#lives.set(name, life);
     this.#byHost.set(address.host, life);

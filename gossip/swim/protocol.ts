@@ -1,6 +1,7 @@
+import type { Sha256 } from "../../src/kernel/hashing.ts";
 import type { Endpoint } from "../wire/address.ts";
 import type { Keyring } from "../wire/keyring.ts";
-import type { Message, Ping } from "../wire/messages.ts";
+import type { Message, Ping, User } from "../wire/messages.ts";
 import type { Coordinate, KeyResponse } from "../wire/serf.ts";
 import type { PushPull, StreamMessage } from "../wire/stream.ts";
 import type { Profile } from "./profile.ts";
@@ -40,6 +41,10 @@ export interface SwimCounts {
   deaths: number;
   /** Of accusations against us. */
   refutations: number;
+  /** Of our table with another's, now and then; and how many of them found (or had to take for granted) a difference,
+   *  so that whole tables were sent. */
+  tableComparisons: number;
+  tableDifferences: number;
 }
 
 export interface SwimConfig {
@@ -51,6 +56,8 @@ export interface SwimConfig {
   readonly membersMax: number;
   /** Changed by key queries of members. */
   readonly keyring?: Keyring | undefined;
+  /** With it, members that have it too compare hashes of their tables before they send each other whole tables. */
+  readonly sha256?: Sha256;
 }
 
 export interface SwimSelf {
@@ -140,7 +147,7 @@ export type Effect =
       readonly kind: "open-stream";
       readonly id: StreamId;
       readonly to: Endpoint;
-      readonly message: PushPull | Ping;
+      readonly message: PushPull | Ping | User;
       readonly timeoutMs: number;
     }
   | { readonly kind: "reply"; readonly id: StreamId; readonly message: StreamMessage }

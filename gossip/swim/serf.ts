@@ -124,13 +124,12 @@ export class SerfLayer {
     this.#passOn(`leave ${name}`, encodeSerf(intent));
   }
 
-  /** For a push/pull; nothing where no agent could read it. */
-  state(): Uint8Array {
-    const { table } = this.#context;
+  /** For a push/pull of these rows; nothing where no agent could read it. */
+  state(rows: readonly MemberRecord[]): Uint8Array {
     if (!this.hasAgents) return new Uint8Array(0);
     const statusLTimes = new Map<string, number>();
     const leftMembers: string[] = [];
-    for (const { name, statusLTime, state } of table.records()) {
+    for (const { name, statusLTime, state } of rows) {
       if (statusLTime > 0) statusLTimes.set(name, statusLTime);
       if (state === "left") leftMembers.push(name);
     }

@@ -5,9 +5,10 @@ import type { PushPull, StreamMessage } from "../wire/stream.ts";
 import type { SwimContext } from "./context.ts";
 import type { MemberRecord } from "./member-table.ts";
 import { pushPullMs } from "./profile.ts";
-import type { StreamId } from "./protocol.ts";
+import type { Effect, StreamId } from "./protocol.ts";
 import type { Rumours } from "./rumours.ts";
 import type { SerfLayer } from "./serf.ts";
+import { DIGEST_TAG, DIGEST_WAY, digestMessage, digestOf, isDigest, isSameTable } from "./table-digest.ts";
 
 /** Connecting, sending both tables and reading them. Longer: a stuck stream holds its place longer. Shorter: large
  *  tables don't get through a slow line. */
@@ -15,12 +16,20 @@ export const STREAM_TIMEOUT_MS = 10_000;
 /** The first pause after a failed try of the seeds; doubles up to the profile's `seedRetryMsMax`. */
 const SEED_RETRY_MS_MIN = 1000;
 
+type OpenStream = Extract<Effect, { kind: "open-stream" }>;
+
 interface Seed {
   readonly address: Endpoint;
   /** Where a connection to it last ended: the address under which it is a member. */
   resolved: Endpoint;
   joinedMs: number;
   trying: boolean;
+}
+
+/** What a stream of ours is for: a seed, or a hash of the table that whoever is there may have as well. */
+interface Asked {
+  readonly seed?: Seed | undefined;
+  readonly sent?: { readonly digest: Uint8Array; readonly to: Endpoint };
 }
 
 /** Comparing whole tables: with a random member now and then, with the seeds until each is an alive member, with the
@@ -34,8 +43,8 @@ export class Sync {
   #rememberedTry: StreamId = 0;
   #seedTries = 0;
   #seedTimer = 0;
-  /** Streams of ours that are under way, with the seed they are for. */
-  readonly #open = new Map<StreamId, Seed | undefined>();
+  /** Streams of ours that are under way. */
+  readonly #open = new Map<StreamId, Asked>();
 
   constructor(context: SwimContext, rumours: Rumours, serf: SerfLayer) {
     this.#context = context;
@@ -89,7 +98,7 @@ export class Sync {
     if (leaving) return;
     for (const name of table.reclaim(nowMs - profile.reclaimMs)) vivaldi.forget(name);
     const [partner] = table.sampleLive(1, (record) => record.state === "alive");
-    if (partner) this.#pushPull(partner.contact, undefined);
+    if (partner) this.#compare(partner);
     this.#context.setTimer({ kind: "push-pull" }, pushPullMs(profile, table.poolSize));
   }
 
@@ -101,15 +110,28 @@ export class Sync {
     if (record && rng.unit() * table.poolSize < table.deadCount) this.#pushPull(record.contact, undefined);
   }
 
+  /** A question for a hash of our table; anything else that comes as a user message on a stream gets no answer. */
+  answerDigest(id: StreamId, message: StreamMessage): void {
+    const digest = isDigest(message) ? this.#digest() : null;
+    if (digest) this.#context.emit({ kind: "reply", id, message: digestMessage(digest) });
+    else this.#context.emit({ kind: "close-stream", id });
+  }
+
   /** Merges first, answers then: an accusation against us in the asker's table is refuted in our answer. */
   answer(id: StreamId, request: PushPull): void {
     this.#merge(request);
-    this.#context.emit({ kind: "reply", id, message: this.#table(request.join) });
+    this.#context.emit({ kind: "reply", id, message: this.#tableOf(this.#context.table.records(), request.join) });
   }
 
   streamReply(id: StreamId, remote: Endpoint, message: StreamMessage): void {
-    const seed = this.#open.get(id);
-    if (!this.#open.delete(id)) return;
+    const asked = this.#open.get(id);
+    if (!asked) return;
+    this.#open.delete(id);
+    const { seed, sent } = asked;
+    if (sent) {
+      if (!isSameTable(message, sent.digest)) this.#differs(sent.to);
+      return;
+    }
     if (message.type !== "push-pull") {
       this.#seedFailed(seed, message.type === "error" ? message.text : `it answered with ${message.type}`);
       return;
@@ -123,8 +145,11 @@ export class Sync {
   }
 
   streamFailed(id: StreamId, reason: string): void {
-    const seed = this.#open.get(id);
-    if (this.#open.delete(id)) this.#seedFailed(seed, reason);
+    const asked = this.#open.get(id);
+    this.#open.delete(id);
+    // Perhaps it knows no hashes, whatever its tag says: it is asked as anybody is.
+    if (asked?.sent) this.#differs(asked.sent.to);
+    else this.#seedFailed(asked?.seed, reason);
   }
 
   #seedFailed(seed: Seed | undefined, reason: string): void {
@@ -138,11 +163,35 @@ export class Sync {
     return Math.min(this.#context.profile.seedRetryMsMax, SEED_RETRY_MS_MIN * 2 ** this.#seedTries);
   }
 
+  /** Whole tables only where their hashes differ: in an idle pool they don't, however large it is. */
+  #compare({ contact: to, meta }: MemberRecord): void {
+    const digest = meta.get(DIGEST_TAG) === DIGEST_WAY ? this.#digest() : null;
+    this.#context.counts.tableComparisons += 1;
+    if (digest) this.#openStream(to, digestMessage(digest), { sent: { digest, to } });
+    else this.#differs(to);
+  }
+
+  #differs(to: Endpoint): void {
+    if (this.#context.leaving) return;
+    this.#context.counts.tableDifferences += 1;
+    this.#pushPull(to, undefined);
+  }
+
+  /** Null where the host gave no hash function. */
+  #digest(): Uint8Array | null {
+    const { sha256 } = this.#context.config;
+    const records = [...this.#context.table.records()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return sha256 ? digestOf(this.#tableOf(records, false), sha256) : null;
+  }
+
   #pushPull(to: Endpoint, seed: Seed | undefined): StreamId {
-    const id = this.#context.nextStream();
     if (seed) seed.trying = true;
-    this.#open.set(id, seed);
-    const message = this.#table(seed !== undefined);
+    return this.#openStream(to, this.#tableOf(this.#context.table.records(), seed !== undefined), { seed });
+  }
+
+  #openStream(to: Endpoint, message: OpenStream["message"], asked: Asked): StreamId {
+    const id = this.#context.nextStream();
+    this.#open.set(id, asked);
     this.#context.emit({ kind: "open-stream", id, to, message, timeoutMs: STREAM_TIMEOUT_MS });
     return id;
   }
@@ -152,10 +201,9 @@ export class Sync {
     this.#serf.merge(message.userState);
   }
 
-  #table(join: boolean): PushPull {
-    const nodes: NodeState[] = [];
-    for (const record of this.#context.table.records()) nodes.push(rowOf(record));
-    return { type: "push-pull", join, nodes, userState: this.#serf.state() };
+  #tableOf(records: Iterable<MemberRecord>, join: boolean): PushPull {
+    const rows = [...records];
+    return { type: "push-pull", join, nodes: rows.map(rowOf), userState: this.#serf.state(rows) };
   }
 
   /** Ourselves count too: every node may be given the same list of seeds. Where the network doesn't say what a name

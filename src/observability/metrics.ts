@@ -123,6 +123,14 @@ const HELP: Readonly<Record<Exclude<keyof GossipFigures, "rejects">, readonly [n
   suspicions: ["suspicions", "Suspicions of others, by whomever, since the start."],
   deaths: ["deaths", "Members taken for dead, since the start."],
   refutations: ["refutations", "Accusations against this node that it refuted, since the start."],
+  tableComparisons: [
+    "table_comparisons",
+    "Comparisons of the table of members with another member's, since the start.",
+  ],
+  tableDifferences: [
+    "table_differences",
+    "Comparisons that found a difference (or were with a member that knows no hashes), since the start.",
+  ],
   packetsSent: ["sent_packets", "Gossip packets sent since the start."],
   packetsReceived: ["received_packets", "Gossip packets received since the start, refused ones too."],
   sentBytes: ["sent_bytes", "Bytes of gossip packets sent since the start."],

@@ -1,6 +1,8 @@
 import { Swim } from "../../gossip/swim/machine.ts";
+import { kitHash } from "../../gossip/swim/pool.test-kit.ts";
 import { LAN } from "../../gossip/swim/profile.ts";
 import type { Effect, SwimEvent, TimerToken } from "../../gossip/swim/protocol.ts";
+import { DIGEST_TAG, DIGEST_WAY } from "../../gossip/swim/table-digest.ts";
 import { type Endpoint, endpointKey } from "../../gossip/wire/address.ts";
 import type { Envelope } from "../../gossip/wire/envelope.ts";
 import type { Message } from "../../gossip/wire/messages.ts";
@@ -45,11 +47,13 @@ export class Receiver {
       packetBytes: roomForMessages(envelope),
       membersMax: MEMBERS_MAX,
       keyring: envelope.keyring,
+      sha256: kitHash,
     };
     const meta = new Map([["actor", actor("me", 5000)]]);
     this.swim = new Swim(config, { name: "me", address: at(1), meta, incarnation: 10 }, seededRng(7));
     this.#step({ kind: "start" });
-    for (const n of [...LIVING, 5, 6]) this.#hear(n, alive(`m${n}`, n, 5, tags({ actor: actor(`m${n}`, 1000) })));
+    for (const n of [...LIVING, 5, 6])
+      this.#hear(n, alive(`m${n}`, n, 5, tags({ actor: actor(`m${n}`, 1000), [DIGEST_TAG]: DIGEST_WAY })));
     this.#hear(5, { type: "dead", node: "m5", incarnation: 5, from: "m2" });
     this.#hear(6, { type: "dead", node: "m6", incarnation: 5, from: "m6" });
     this.#step({ kind: "join", seeds: [at(2)] });

@@ -1,4 +1,5 @@
 import { createDecipheriv } from "node:crypto";
+import { digestMessage } from "../../gossip/swim/table-digest.ts";
 import { type Endpoint, endpointKey } from "../../gossip/wire/address.ts";
 import { Envelope } from "../../gossip/wire/envelope.ts";
 import type { Message } from "../../gossip/wire/messages.ts";
@@ -109,6 +110,7 @@ const TRICKS: readonly (readonly Message[])[] = [
   ]).flat(),
 ];
 const STREAMS: readonly StreamMessage[] = [
+  digestMessage(new Uint8Array(16)),
   { type: "push-pull", join: true, nodes: [row("m2", 2, 7, "dead"), row("me", 1, 99, "left")], userState: NO_BYTES },
   { type: "push-pull", join: false, nodes: [row("m5", 5, 9, "alive"), row("y", 9, 2, "suspect")], userState: NO_BYTES },
   { type: "ping", seq: 300, node: "me", ...SOURCE },

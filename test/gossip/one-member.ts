@@ -6,6 +6,7 @@ import type { Keyring } from "../../gossip/wire/keyring.ts";
 import type { Alive, Message, NodeState, Ping } from "../../gossip/wire/messages.ts";
 import { encodePacket } from "../../gossip/wire/packet.ts";
 import { encodeTags } from "../../gossip/wire/tags.ts";
+import type { Sha256 } from "../../src/kernel/hashing.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
 import { BARE } from "./envelopes.ts";
 
@@ -58,12 +59,13 @@ export class OneMember {
       meta?: Record<string, string>;
       membersMax?: number;
       keyring?: Keyring;
+      sha256?: Sha256;
     } = {},
   ) {
     const profile = { ...LAN, ...options.profile };
     const meta = new Map(Object.entries(options.meta ?? {}));
-    const { keyring, membersMax = 100 } = options;
-    const config = { profile, packetBytes: 1390, membersMax, keyring };
+    const { keyring, sha256, membersMax = 100 } = options;
+    const config = { profile, packetBytes: 1390, membersMax, keyring, ...(sha256 && { sha256 }) };
     this.swim = new Swim(config, { name: "me", address: at(1), meta, incarnation: 10 }, seededRng(7));
     this.step({ kind: "start" });
   }

@@ -151,6 +151,8 @@ const FIGURES: NonNullable<ReturnType<HttpDeps["gossipFigures"]>> = {
   suspicions: 5,
   deaths: 1,
   refutations: 6,
+  tableComparisons: 12,
+  tableDifferences: 13,
   packetsSent: 20,
   packetsReceived: 21,
   sentBytes: 2000,
