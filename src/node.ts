@@ -5,6 +5,7 @@ import { GossipMemory } from "./gossip-memory.ts";
 import { makeApp } from "./http/app.ts";
 import type { NodeId } from "./kernel/ids.ts";
 import { Members, metaOf, peerAddressOf, Regions } from "./members.ts";
+import { Owners } from "./replication/owners.ts";
 import type { Tuning } from "./replication/parts.ts";
 import { Replica } from "./replication/replica.ts";
 import { type Closer, closeAll } from "./storage/closing.ts";
@@ -55,8 +56,10 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
   const closers: Closer[] = [() => store.close()];
   try {
     let gossip: GossipHost | null = null;
+    const owners = new Owners(config.node.id, config.cluster.owners);
     const replica = await Replica.open({
       config,
+      owners,
       world,
       store,
       gossipedAddress: (node) => (gossip ? peerAddressOf(gossip, node) : null),

@@ -1,6 +1,5 @@
 import { hashKey, partitionOf, slotOf, type VersionVector } from "../../crdt/index.ts";
 import { InternalError } from "../kernel/assert.ts";
-import type { NodeId, Region } from "../kernel/ids.ts";
 import type { PartitionSeen } from "../replication/api.ts";
 import type { RowKey } from "../storage/store.ts";
 import type { Call } from "./call.ts";
@@ -19,22 +18,18 @@ export type HeaderMap = Record<string, string>;
 export interface Api extends HttpDeps {
   readonly tokens: Tokens;
   readonly factsOf: FactsOf;
-  /** Every owner's region, this node's too. */
-  readonly regions: ReadonlyMap<NodeId, Region>;
   /** `Starling-Staleness`. */
   staleness(): string;
 }
 
 export function makeApi(deps: HttpDeps): Api {
-  const { config, world, replica } = deps;
+  const { config, world } = deps;
   const { sha256 } = world;
   const tokens = new Tokens({ sha256, salt: config.cluster.salt, clusterId: config.cluster.id });
-  const owners = config.cluster.owners.map(({ id, region }) => [id, region] as const);
   return {
     ...deps,
     tokens,
     factsOf: makeFacts({ sha256, salt: config.cluster.salt, tokens }),
-    regions: new Map([...owners, [replica.node, replica.region]]),
     staleness: makeStaleness(deps),
   };
 }
@@ -43,9 +38,7 @@ export function makeApi(deps: HttpDeps): Api {
 const STALENESS_KEPT_MS = 100;
 
 /** How old this node's view of any key can be: the time since it last levelled with the owner it heard from least. */
-function makeStaleness({ config, replica, world }: HttpDeps): () => string {
-  const others = config.cluster.owners.filter(({ id }) => id !== replica.node).map(({ id }) => id);
-  if (others.length === 0) return () => "0ms";
+function makeStaleness({ replica, world }: HttpDeps): () => string {
   let text = "unknown";
   let askedMs = Number.NEGATIVE_INFINITY;
   return () => {
@@ -53,11 +46,10 @@ function makeStaleness({ config, replica, world }: HttpDeps): () => string {
     if (nowMs - askedMs < STALENESS_KEPT_MS) return text;
     askedMs = nowMs;
     const levelledMs = new Map(replica.status().peers.map(({ node, lastSyncMs }) => [node, lastSyncMs]));
-    const oldestMs = Math.min(...others.map((id) => levelledMs.get(id) ?? Number.NEGATIVE_INFINITY));
-    text =
-      oldestMs === Number.NEGATIVE_INFINITY
-        ? "unknown"
-        : `${Math.max(0, Math.round(world.clock.wallMs() - oldestMs))}ms`;
+    const wallMs = world.clock.wallMs();
+    const { others } = replica.owners;
+    const oldestMs = Math.min(wallMs, ...others.map(({ id }) => levelledMs.get(id) ?? Number.NEGATIVE_INFINITY));
+    text = oldestMs === Number.NEGATIVE_INFINITY ? "unknown" : `${Math.round(wallMs - oldestMs)}ms`;
     return text;
   };
 }

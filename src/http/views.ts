@@ -16,7 +16,7 @@ export function dotView(api: Api, dot: Dot, stamp: Stamp): { readonly [name: str
   return {
     dot: dotKey(dot),
     node,
-    region: api.regions.get(node) ?? null,
+    region: api.replica.owners.regions.get(node) ?? null,
     author: stamp.author,
     reason: stamp.reason,
     time: rfc3339(stamp.hlc.ms),

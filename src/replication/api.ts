@@ -1,6 +1,7 @@
 import type { Cell, Digest, Dot, Layout, Op, Row, Stamp, VersionVector } from "../../crdt/index.ts";
 import type { ActorId, NodeId, Region } from "../kernel/ids.ts";
 import type { ConflictRange, JournalRecord, KeyRange, RowKey } from "../storage/store.ts";
+import type { Owners } from "./owners.ts";
 import type { GrayReason } from "./peer/pulse.ts";
 
 export { StoreFailedError } from "../storage/store.ts";
@@ -13,6 +14,7 @@ export interface ReplicaApi {
   readonly node: NodeId;
   readonly region: Region;
   readonly layout: Layout;
+  readonly owners: Owners;
   /** The run that writes now. */
   actor(): ActorId;
 

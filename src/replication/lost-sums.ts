@@ -17,7 +17,7 @@ export interface UnsavedMark {
 const LOG_RECORDS = 2_000;
 const LOG_BYTES = 4 * 2 ** 20;
 
-type Context = Pick<ReplicaOptions, "config" | "world" | "store"> & { readonly layout: Layout };
+type Context = Pick<ReplicaOptions, "config" | "owners" | "world" | "store"> & { readonly layout: Layout };
 
 /** Works out the sums that the disk lost, at a start, from the rows. Sums of rows alone would bless whatever rows the
  *  same disk lost or kept too long, so they are believed only where the log says the same. Else the leaf counts as
@@ -38,10 +38,10 @@ export async function restoreSums(
 }
 
 async function restore(p: Partition, context: Context, lastPos: number): Promise<UnsavedMark[]> {
-  const { config, world, layout } = context;
+  const { owners, world, layout } = context;
   const bad = await addRows(p, context);
   const logged = await sumsOfLog(p, context);
-  const hasPeers = config.cluster.owners.some(({ id }) => id !== config.node.id);
+  const hasPeers = owners.others.length > 0;
   const isDoubtful = (leaf: number): boolean => bad.has(leaf) || (logged ? !agree(p.sums, logged, leaf) : hasPeers);
   const doubtful = [...Array(2 ** layout.leafBits).keys()].filter(isDoubtful);
   for (const leaf of doubtful) p.damaged.set(leaf, { vector: p.state.vector.copy(), lack: null });

@@ -6,6 +6,7 @@ import type { Address, Stream, World } from "../world/world.ts";
 import type { PeerSync } from "./api.ts";
 import { CatchUp } from "./catch-up.ts";
 import { DiskRoom } from "./disk-room.ts";
+import type { Owners } from "./owners.ts";
 import type { Partition } from "./partitions.ts";
 import { HEARTBEAT_MS } from "./peer/link.ts";
 import { Peers } from "./peers.ts";
@@ -19,6 +20,7 @@ import { Waiting } from "./waiting.ts";
 
 export interface ReplicaOptions {
   readonly config: Config;
+  readonly owners: Owners;
   readonly world: World;
   readonly store: Store;
   /** The newest gossiped peer address of a node. */
@@ -70,9 +72,9 @@ export function makeParts(
   saved: StoreState,
   events: PartEvents,
 ): Parts {
-  const { config, world, store } = options;
-  const { salt, owners } = config.cluster;
+  const { config, owners, world, store } = options;
   const { limits } = config;
+  const { salt } = config.cluster;
   const context = { partitions, sha256: world.sha256, salt, layout, limits, maxDriftMs: config.clock.maxDriftMs };
   const room = new DiskRoom(world, store);
   const stamping = new Stamping(world, config.clock.maxDriftMs);
@@ -100,11 +102,11 @@ export function makeParts(
   };
   const repair = new Repair(repairOptions);
   const catchUp = new CatchUp(repairOptions, repair);
-  const others = owners.map(({ id }) => id).filter((id) => id !== config.node.id);
   const { historyMs, logMaxBytes } = config.replication;
-  const retention = new Retention({ ...repairOptions, historyMs, logMaxBytes, others }, repair);
+  const retention = new Retention({ ...repairOptions, historyMs, logMaxBytes, owners }, repair);
   const peers: Peers = new Peers({
     config,
+    owners,
     world,
     store,
     partitions,
@@ -113,7 +115,7 @@ export function makeParts(
     pipeline,
     repair,
     catchUp,
-    addressOf: (node) => options.gossipedAddress(node) ?? owners.find(({ id }) => id === node)?.peer ?? null,
+    addressOf: (node) => options.gossipedAddress(node) ?? owners.find(node)?.peer ?? null,
     directLossOf: options.gossipedLoss,
     attribute: options.attribute,
     onLink: events.onLink,

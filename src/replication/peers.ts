@@ -15,6 +15,7 @@ import type { CatchUp } from "./catch-up.ts";
 import type { ClockExchange } from "./clock-watch.ts";
 import type { Received } from "./jobs.ts";
 import type { LogTail } from "./log-tail.ts";
+import type { Owners } from "./owners.ts";
 import type { Partition } from "./partitions.ts";
 import { decodeInParts } from "./peer/entries.ts";
 import type { Hello } from "./peer/frames.ts";
@@ -27,6 +28,7 @@ import type { Repair } from "./repair.ts";
 
 export interface PeersOptions {
   readonly config: Config;
+  readonly owners: Owners;
   readonly world: World;
   readonly store: Store;
   readonly partitions: readonly Partition[];
@@ -54,8 +56,9 @@ export class Peers implements PeerHost {
   readonly partitions: readonly Partition[];
   readonly syncIntervalMs: number;
   readonly heartbeatMs: number;
-  readonly outgoing: readonly OutgoingPeer[];
   readonly incoming: IncomingPeers;
+  #outgoing: readonly OutgoingPeer[] = [];
+  #isStarted = false;
   readonly #vectorHashes = new Map<number, { readonly vector: VersionVector; readonly hash: Uint8Array }>();
 
   constructor(options: PeersOptions) {
@@ -67,9 +70,29 @@ export class Peers implements PeerHost {
     this.partitions = options.partitions;
     this.syncIntervalMs = options.config.replication.syncIntervalMs;
     this.heartbeatMs = options.heartbeatMs;
-    const others = options.config.cluster.owners.filter(({ id }) => id !== this.node);
-    this.outgoing = others.map(({ id, region }) => new OutgoingPeer(this, id, region));
     this.incoming = new IncomingPeers(this, this.#answers(), options.attribute);
+    this.#follow();
+    options.owners.onChange(() => this.#follow());
+  }
+
+  /** What this node does towards each other owner. */
+  get outgoing(): readonly OutgoingPeer[] {
+    return this.#outgoing;
+  }
+
+  /** Who is an owner still keeps its link; who is none any more is pushed and asked nothing. */
+  #follow(): void {
+    const { others } = this.#o.owners;
+    const stays = new Map(this.#outgoing.map((peer) => [peer.node, peer]));
+    this.#outgoing = others.map(({ id, region }) => stays.get(id) ?? new OutgoingPeer(this, id, region));
+    for (const peer of stays.values()) if (!this.#outgoing.includes(peer)) this.#drop(peer);
+    if (this.#isStarted) for (const peer of this.#outgoing) if (!stays.has(peer.node)) peer.start();
+  }
+
+  #drop(peer: OutgoingPeer): void {
+    peer.stop();
+    for (const { acks } of this.partitions) acks.delete(peer.node);
+    this.#o.onLink(peer.node, "down", "it is no owner any more");
   }
 
   /** Whom to ask first: gray ones last, and the nearest first among equals. */
@@ -83,10 +106,12 @@ export class Peers implements PeerHost {
   }
 
   start(): void {
+    this.#isStarted = true;
     for (const peer of this.outgoing) peer.start();
   }
 
   stop(): void {
+    this.#isStarted = false;
     for (const peer of this.outgoing) peer.stop();
     this.incoming.stop();
   }

@@ -10,12 +10,12 @@ const DIALS_UNTIL_AWAY = 3;
 /** Has this node caught up with what its peers showed at its start? (api.md, /health/ready) */
 export class Readiness {
   readonly #world: World;
-  readonly #peers: readonly OutgoingPeer[];
+  readonly #peers: () => readonly OutgoingPeer[];
   readonly #partitions: readonly Partition[];
   #startedMs = 0;
   #ready = false;
 
-  constructor(world: World, peers: readonly OutgoingPeer[], partitions: readonly Partition[]) {
+  constructor(world: World, peers: () => readonly OutgoingPeer[], partitions: readonly Partition[]) {
     this.#world = world;
     this.#peers = peers;
     this.#partitions = partitions;
@@ -27,7 +27,7 @@ export class Readiness {
 
   check(): { ready: boolean; warning?: string } {
     if (this.#ready) return { ready: true };
-    const waiting = this.#peers.filter((peer) => !this.#hasCaughtUp(peer));
+    const waiting = this.#peers().filter((peer) => !this.#hasCaughtUp(peer));
     this.#ready = waiting.length === 0;
     if (this.#ready) return { ready: true };
     const names = waiting.map((peer) => peer.node).join(", ");

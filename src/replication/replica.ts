@@ -26,6 +26,7 @@ import type { CatchUp } from "./catch-up.ts";
 import type { DiskRoom } from "./disk-room.ts";
 import type { Accepted } from "./jobs.ts";
 import { restoreSums } from "./lost-sums.ts";
+import type { Owners } from "./owners.ts";
 import type { Partition } from "./partitions.ts";
 import { loadPartitions } from "./partitions.ts";
 import type { ReplicaOptions } from "./parts.ts";
@@ -53,6 +54,7 @@ export class Replica implements ReplicaApi {
   readonly node: NodeId;
   readonly region: Region;
   readonly layout: Layout;
+  readonly owners: Owners;
   /** What was kept by `remember` before this start. */
   readonly remembered: ReadonlyMap<string, string>;
   readonly #o: ReplicaOptions;
@@ -87,6 +89,7 @@ export class Replica implements ReplicaApi {
     this.#o = options;
     this.node = options.config.node.id;
     this.region = options.config.node.region;
+    this.owners = options.owners;
     this.#partitions = partitions;
     this.remembered = saved.settings;
     this.layout = options.tuning?.layout ?? LAYOUT;
@@ -108,7 +111,7 @@ export class Replica implements ReplicaApi {
     this.#reading = parts.reading;
     this.#peers = parts.peers;
     this.#stamping = parts.stamping;
-    this.#readiness = new Readiness(options.world, parts.peers.outgoing, partitions);
+    this.#readiness = new Readiness(options.world, () => parts.peers.outgoing, partitions);
     void options.store.failed.then((error) => this.#onStoreFailure(error));
   }
 

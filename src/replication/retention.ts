@@ -1,6 +1,7 @@
 import { decodeEntry, mayCut, VersionVector } from "../../crdt/index.ts";
-import type { ActorId, NodeId } from "../kernel/ids.ts";
+import type { ActorId } from "../kernel/ids.ts";
 import type { LogRecord } from "../storage/store.ts";
+import type { Owners } from "./owners.ts";
 import type { Partition } from "./partitions.ts";
 import type { Repair, RepairOptions } from "./repair.ts";
 
@@ -13,8 +14,8 @@ const JOURNAL_MS = 7 * 24 * 3_600_000;
 export interface RetentionOptions extends RepairOptions {
   readonly historyMs: number;
   readonly logMaxBytes: number;
-  /** The other owners, whose acknowledgements count. */
-  readonly others: readonly NodeId[];
+  /** The acknowledgements of all others count. */
+  readonly owners: Owners;
 }
 
 /** Cuts the log from its old end, where nobody needs it any more (data.md, Log entries; I6). */
@@ -58,8 +59,8 @@ export class Retention {
 
   /** From the old end of an actor's records: one that is held back holds back all later ones. */
   async #cuttable(p: Partition, actor: ActorId, beforeMs: number): Promise<readonly LogRecord[]> {
-    const { store, others } = this.#o;
-    const acks = others.map((node) => p.acks.get(node) ?? new VersionVector());
+    const { store, owners } = this.#o;
+    const acks = owners.others.map(({ id }) => p.acks.get(id) ?? new VersionVector());
     const stays = ({ atMs, body }: LogRecord): boolean => atMs >= beforeMs || !mayCut(p.state, decodeEntry(body), acks);
     // Most often the first one stays already, for as long as a peer is away: ask for it alone.
     const [first] = await store.readLogOf(p.id, actor, 1, 1, CUT_BYTES);

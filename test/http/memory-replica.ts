@@ -38,6 +38,7 @@ import type {
   WriteResult,
 } from "../../src/replication/api.ts";
 import { journalRecord } from "../../src/replication/journal.ts";
+import { Owners } from "../../src/replication/owners.ts";
 import type { ConflictRange, JournalRecord, KeyRange, RowKey } from "../../src/storage/store.ts";
 import type { TestWorld } from "./test-world.ts";
 
@@ -53,6 +54,7 @@ export class MemoryReplica implements ReplicaApi {
   readonly node: NodeId;
   readonly region: Region;
   readonly layout = { partitionBits: 6, leafBits: 4 };
+  readonly owners: Owners;
   readonly log: Entry[] = [];
   readonly #test: TestWorld;
   readonly #config: Config;
@@ -76,6 +78,7 @@ export class MemoryReplica implements ReplicaApi {
   constructor(config: Config, test: TestWorld) {
     this.node = config.node.id;
     this.region = config.node.region;
+    this.owners = new Owners(this.node, config.cluster.owners);
     this.#config = config;
     this.#test = test;
     this.#actor = makeActorId(this.node, test.nowMs, test.world.rng.u32());
@@ -309,24 +312,22 @@ export class MemoryReplica implements ReplicaApi {
         floor,
         damagedLeaves: 0,
       })),
-      peers: this.#config.cluster.owners
-        .filter(({ id }) => id !== this.node)
-        .map(({ id, region }) => ({
-          node: id,
-          region,
-          link: "up" as const,
-          address: "127.0.0.1:7013",
-          lastSyncMs: this.#test.nowMs - 1_500,
-          differences: 0,
-          sumDifferences: 0,
-          lagEntries: 0,
-          behindEntries: 0,
-          sentBytes: 10,
-          receivedBytes: 20,
-          rttMs: 1.5,
-          phi: 0.3,
-          gray: [],
-        })),
+      peers: this.owners.others.map(({ id, region }) => ({
+        node: id,
+        region,
+        link: "up" as const,
+        address: "127.0.0.1:7013",
+        lastSyncMs: this.#test.nowMs - 1_500,
+        differences: 0,
+        sumDifferences: 0,
+        lagEntries: 0,
+        behindEntries: 0,
+        sentBytes: 10,
+        receivedBytes: 20,
+        rttMs: 1.5,
+        phi: 0.3,
+        gray: [],
+      })),
       ready: this.failed === undefined,
       ...(this.failed !== undefined && { failed: this.failed }),
       queueDepth: 0,

@@ -32,6 +32,7 @@ async function realNode(): Promise<Pick<Node, "call" | "json">> {
   };
   const replica = await Replica.open({
     config: node.config,
+    owners: node.replica.owners,
     world,
     store: openMemoryStore(),
     gossipedAddress: () => null,

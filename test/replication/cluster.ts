@@ -5,6 +5,7 @@ import type { Config } from "../../src/config/types.ts";
 import { fromUtf8, utf8 } from "../../src/kernel/bytes.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import type { WriteRequest } from "../../src/replication/api.ts";
+import { Owners } from "../../src/replication/owners.ts";
 import { Replica } from "../../src/replication/replica.ts";
 import { CLEAR, LOOKUPS } from "../gossip/envelopes.ts";
 import type { SimNode } from "../sim/world.ts";
@@ -93,6 +94,7 @@ export class ReplicaCluster {
     const store = await world.disk.openStore(config.node.dataDir);
     const replica = await Replica.open({
       config,
+      owners: new Owners(config.node.id, config.cluster.owners),
       world,
       store,
       gossipedAddress: () => null,

@@ -1,4 +1,5 @@
 import { present } from "../../src/kernel/assert.ts";
+import { Owners } from "../../src/replication/owners.ts";
 import { loadPartitions } from "../../src/replication/partitions.ts";
 import { makeParts } from "../../src/replication/parts.ts";
 import type { Pipeline } from "../../src/replication/pipeline.ts";
@@ -30,8 +31,10 @@ export async function withPipeline(
     const partitions = await loadPartitions(store, saved, LAYOUT);
     const failures: string[] = [];
     const nothing = (): void => {};
+    const config = configOf("eu", new Map([["eu", "10.1.0.1"]]));
     const options = {
-      config: configOf("eu", new Map([["eu", "10.1.0.1"]])),
+      config,
+      owners: new Owners(config.node.id, config.cluster.owners),
       world,
       store,
       gossipedAddress: () => null,

@@ -58,6 +58,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/config/types.ts",
     "type src/storage/store.ts",
     "src/replication/api.ts",
+    "type src/replication/owners.ts",
     "src/observability",
     "src/world/world.ts",
     "src/world/shaping.ts",

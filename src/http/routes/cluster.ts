@@ -1,5 +1,6 @@
 import { InputError } from "../../kernel/assert.ts";
 import type { PeerSync, ReplicaStatus } from "../../replication/api.ts";
+import type { Owner } from "../../replication/owners.ts";
 import { type Api, baseHeaders, jsonResponse, rfc3339 } from "../api.ts";
 import { type Call, checkParameters, parseQuery } from "../call.ts";
 import type { MemberView } from "../deps.ts";
@@ -54,10 +55,9 @@ function checkOf(name: string, ok: boolean, detail: string): Check {
   return { name, ok, detail };
 }
 
-function otherOwners(api: Api): Owner[] {
-  return api.config.cluster.owners.filter(({ id }) => id !== api.replica.node);
+function otherOwners(api: Api): readonly Owner[] {
+  return api.replica.owners.others;
 }
-type Owner = Api["config"]["cluster"]["owners"][number];
 
 function stateOf(checks: readonly Check[]): State {
   const failed = new Set(checks.filter(({ ok }) => !ok).map(({ name }) => name));
@@ -104,10 +104,10 @@ export function clusterStatus(api: Api, call: Call): Response {
 export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: string]: View | undefined }[] {
   const members = new Map(api.members().map((member) => [member.id, member]));
   const peers = new Map(status.peers.map((peer) => [peer.node, peer]));
-  const ids = [...new Set([...api.config.cluster.owners.map(({ id }) => id), ...members.keys()])].sort();
+  const ids = [...new Set([...api.replica.owners.all.map(({ id }) => id), ...members.keys()])].sort();
   return ids.map((id) => {
     const member = members.get(id);
-    const region = member?.region ?? api.regions.get(id) ?? null;
+    const region = member?.region ?? api.replica.owners.regions.get(id) ?? null;
     const isSelf = id === api.replica.node;
     return {
       id,
@@ -115,7 +115,7 @@ export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: st
       zone: member?.meta.get("zone") ?? null,
       state: member?.state ?? "unknown",
       self: isSelf ? true : undefined,
-      owner: api.regions.has(id),
+      owner: api.replica.owners.regions.has(id),
       role: "none",
       actor: isSelf ? status.actor : (member?.meta.get("actor") ?? null),
       addresses: addressViews(member, peers.get(id)),

@@ -27,7 +27,7 @@ export async function explainKey(api: Api, call: Call): Promise<Response> {
     node: api.replica.node,
     partition: read.partition,
     keyHash: toHex(read.keyHash),
-    owners: api.config.cluster.owners.map(({ id, region }) => ({ node: id, region })),
+    owners: api.replica.owners.all.map(({ id, region }) => ({ node: id, region })),
     policy: POLICY,
     shown: facts && shownView(facts.shown),
     type: facts ? facts.shown.type : null,
@@ -51,7 +51,7 @@ async function deletionView(api: Api, key: RowKey): Promise<View> {
   const deletion = await api.replica.deletion(key);
   if (!deletion) return null;
   const { author, node, atMs, reason } = deletion;
-  return { author, node, region: api.regions.get(node) ?? null, time: rfc3339(atMs), reason };
+  return { author, node, region: api.replica.owners.regions.get(node) ?? null, time: rfc3339(atMs), reason };
 }
 
 function journalView({ seq, atMs, body }: JournalRecord): View {

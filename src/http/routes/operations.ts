@@ -70,7 +70,7 @@ function partitionView(api: Api, partition: PartitionStatus): View {
   return {
     partition: partition.partition,
     bits: api.replica.layout.partitionBits,
-    owners: api.config.cluster.owners.map(({ id }) => id),
+    owners: api.replica.owners.all.map(({ id }) => id),
     records: partition.records,
     digest: partition.digest,
     vector: vectorView(partition.vector),
@@ -103,7 +103,7 @@ export async function putNetwork(api: Api, call: Call): Promise<Response> {
     await readJson(call, MAX_RULES_BYTES),
     "bad-network-rules",
   );
-  const known = new Set<string>(api.regions.values());
+  const known = new Set<string>(api.replica.owners.regions.values());
   for (const region of (cut ?? []).flat())
     if (!known.has(region))
       throw new ProblemError(
