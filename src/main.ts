@@ -92,7 +92,9 @@ function stopRequest(log: Log): Promise<string> {
     };
     process.on("SIGTERM", () => stop("SIGTERM"));
     process.on("SIGINT", () => stop("SIGINT"));
-    process.once("disconnect", () => stop("supervisor gone"));
+    // It may be gone before we listen for its end: then there was a channel (`send`), and is none any more.
+    if (process.send && !process.connected) stop("supervisor gone");
+    else process.once("disconnect", () => stop("supervisor gone"));
   });
 }
 

@@ -123,9 +123,10 @@ ${this.#options.extra ?? ""}`;
     const node = this.node(name);
     const command = [process.execPath, MAIN, "node", "--config", this.#configFile(node)];
     const [program = process.execPath, ...args] = [...(this.#options.prefix?.(name) ?? []), ...command];
+    // The channel closes when the tests are ended in any way, and a node whose channel closes stops (main.ts).
     const child = spawn(program, args, {
       env: { ...process.env, STARLING_DEV_ENABLED: "true", ...env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     node.process = child;
     for (const stream of [child.stdout, child.stderr])

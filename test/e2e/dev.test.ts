@@ -152,6 +152,21 @@ describe("a dev cluster", () => {
   }, 120_000);
 });
 
+describe("a node that was started with a channel", () => {
+  // At once the channel is gone before the node has loaded what listens for its end; later the event comes.
+  test.each([0, 3_000])("stops when that closes, after %i ms", { timeout: 30_000 }, async (afterMs) => {
+    const any = "127.0.0.1:0";
+    const args = ["node", "--client.bind", any, "--gossip.bind", any, "--peer.bind", any];
+    const child = spawn(process.execPath, [MAIN, ...args, "--node.data_dir", join(folder, `alone-${afterMs}`)], {
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
+    });
+    const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    await new Promise((resolve) => setTimeout(resolve, afterMs));
+    child.disconnect();
+    expect(await ended).toBe(0);
+  });
+});
+
 describe("the tour", () => {
   test("holds all its claims, twice in a row, and says so when one does not hold", async () => {
     const { child, urls, ended } = await startDev(process.execPath, [MAIN, "dev", "--fresh"]);
