@@ -26,6 +26,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 
   "src/consensus/core": ["src/kernel"],
 
+  // Links between nodes: what travels on them is the business of who uses them.
+  "src/peer": ["src/kernel", "src/world/world.ts"],
+
   "src/storage": ["src/kernel", "type crdt/index.ts"],
   "src/world": ["src/kernel", "type src/storage/store.ts"],
   "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts"],
@@ -39,6 +42,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/conflicts",
     "src/config/types.ts",
     "src/storage/store.ts",
+    "src/peer",
     "src/world/world.ts",
   ],
 

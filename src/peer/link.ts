@@ -1,7 +1,6 @@
-import { InputError } from "../../kernel/assert.ts";
-import { concatBytes } from "../../kernel/bytes.ts";
-import type { Stream, Timer, World } from "../../world/world.ts";
-import type { ClockExchange, Instant } from "../clock-watch.ts";
+import { InputError } from "../kernel/assert.ts";
+import { concatBytes } from "../kernel/bytes.ts";
+import type { Stream, Timer, World } from "../world/world.ts";
 import type { Frame } from "./frames.ts";
 import {
   encodeFrame,
@@ -13,6 +12,19 @@ import {
   requestBody,
   responseBody,
 } from "./frames.ts";
+
+/** This node's two clocks, read at once. */
+export interface Instant {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+/** A peer was asked for its wall time, and answered. */
+export interface ClockExchange {
+  readonly asked: Instant;
+  readonly answered: Instant;
+  readonly peerWallMs: number;
+}
 
 export interface LinkHandlers {
   /** The first frame, of the named types; returns false when it was not acceptable (the link is closed by then). */
