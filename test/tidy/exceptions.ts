@@ -12,6 +12,9 @@ export const CROSSINGS: Readonly<Record<string, string>> = {};
 /** Source files that nothing in the product imports, and which lead to others. */
 export const LONELY: Readonly<Record<string, string>> = {
   "src/storage/memory.ts": "the store of simulated nodes: imported by tests only, and held to the same contract kit",
+  "src/storage/memory-raft.ts":
+    "the Raft state of simulated members: imported by tests only, and held to the same contract kit",
+  "src/consensus/driver/wire.ts": "Raft's messages as bytes: the driver's host comes next",
   "src/consensus/core/raft.ts":
     "Raft's core: its driver comes next; until then only its tests and its simulator use it",
 };
