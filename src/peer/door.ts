@@ -11,6 +11,8 @@ export interface PeerService {
   vectors(): Uint8Array[];
   /** Answers a request; a rejection is told to the caller as text. */
   answer(op: string, body: unknown, caller: Hello): Promise<unknown>;
+  /** Takes what a caller tells. Throws InputError, which ends the link with that reason. */
+  note?(body: unknown, caller: Hello): void;
 }
 
 export interface DoorOptions {
@@ -56,6 +58,11 @@ export class PeerDoor {
       onRequest: (op, body) => {
         const { service, hello } = present(caller, "requests come after the hello");
         return service.answer(op, body, hello);
+      },
+      onNote: (body) => {
+        const { service, hello } = present(caller, "notes come after the hello");
+        if (!service.note) throw new InputError("bad-frame", `no notes are taken on ${hello.traffic} links`);
+        service.note(body, hello);
       },
       onClose: (reason) => {
         timer.cancel();

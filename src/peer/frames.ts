@@ -6,7 +6,7 @@ import { concatBytes } from "../kernel/bytes.ts";
 // A frame: u32 length (of what follows), u8 type, msgpack body (architecture.md, Processes and ports). The length is
 // checked before anything is allocated for it. A type with the high bit set is optional: who doesn't know it skips it.
 
-export const FRAME = { hello: 1, welcome: 2, refuse: 3, ping: 4, pong: 5, request: 6, response: 7 } as const;
+export const FRAME = { hello: 1, welcome: 2, refuse: 3, ping: 4, pong: 5, request: 6, response: 7, note: 8 } as const;
 export const OPTIONAL_BIT = 0x80;
 /** Holds the largest record (4 MiB by default) with room; more would let one frame delay a link for longer. */
 export const MAX_FRAME_BYTES: number = 16 * 2 ** 20;
@@ -99,8 +99,8 @@ export const helloBody = z.object({
   proof: bytes,
   node: text,
   region: text,
-  /** What this connection carries: so that a bulk copy never delays a push. */
-  traffic: z.enum(["delta", "bulk"]),
+  /** What this connection carries: so that a bulk copy never delays a push, nor a push a vote. */
+  traffic: z.enum(["control", "delta", "bulk"]),
   partitionBits: count,
   /** Of a cluster whose partitions have another number of leaves than usual. */
   leafBits: count.optional(),

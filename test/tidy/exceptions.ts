@@ -14,9 +14,8 @@ export const LONELY: Readonly<Record<string, string>> = {
   "src/storage/memory.ts": "the store of simulated nodes: imported by tests only, and held to the same contract kit",
   "src/storage/memory-raft.ts":
     "the Raft state of simulated members: imported by tests only, and held to the same contract kit",
-  "src/consensus/driver/wire.ts": "Raft's messages as bytes: the driver's host comes next",
-  "src/consensus/core/raft.ts":
-    "Raft's core: its driver comes next; until then only its tests and its simulator use it",
+  "src/consensus/driver/host.ts": "a Raft group's member: node.ts wires it next",
+  "src/consensus/driver/links.ts": "how members of a Raft group reach each other: node.ts wires it next",
 };
 
 /** Packages that are imported without a line in package.json. */
