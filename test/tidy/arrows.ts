@@ -26,6 +26,8 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 
   "src/consensus/core": ["src/kernel"],
 
+  "src/control": ["src/kernel", "type src/consensus/core"],
+
   "src/storage": ["src/kernel", "type crdt/index.ts"],
   "src/world": ["src/kernel", "type src/storage/store.ts"],
   "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts"],

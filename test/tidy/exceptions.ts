@@ -14,6 +14,8 @@ export const LONELY: Readonly<Record<string, string>> = {
   "src/storage/memory.ts": "the store of simulated nodes: imported by tests only, and held to the same contract kit",
   "src/consensus/core/raft.ts":
     "Raft's core: its driver comes next; until then only its tests and its simulator use it",
+  "src/control/machine.ts": "what the log's entries are applied to: node.ts wires it next",
+  "src/control/autopilot.ts": "who votes, asked by the leader: node.ts wires it next",
 };
 
 /** Packages that are imported without a line in package.json. */
