@@ -37,6 +37,8 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   // Links between nodes: what travels on them is the business of who uses them.
   "src/peer": ["src/kernel", "src/world/world.ts"],
 
+  "src/control": ["src/kernel", "type src/consensus/core"],
+
   "src/storage": ["src/kernel", "type crdt/index.ts", "src/consensus/core"],
   "src/world": ["src/kernel", "type src/consensus/core", "type src/storage/store.ts", "type src/storage/raft-store.ts"],
   "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts", "src/storage/sqlite-raft.ts"],
