@@ -34,6 +34,12 @@ export function peerAddressOf(gossip: GossipHost, node: NodeId): Address | null 
   return member?.state === "left" ? null : told;
 }
 
+/** Since when gossip holds a node for alive, or not; null when it never heard of it. */
+export function hearsayOf(gossip: GossipHost | null, node: string): { isAlive: boolean; sinceMs: number } | null {
+  const member = gossip?.member(node);
+  return member ? { isAlive: member.state === "alive", sinceMs: member.stateChangedMs } : null;
+}
+
 /** Hearsay: what is no address is as if nobody had said it. */
 function usable(text: string | undefined): Address | null {
   if (text === undefined) return null;

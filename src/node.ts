@@ -1,15 +1,18 @@
 import type { GossipConfig, GossipHost, MemberEvent } from "../gossip/drivers/gossip-host.ts";
 import { startGossip } from "../gossip/drivers/gossip-host.ts";
 import type { Config } from "./config/types.ts";
+import type { RaftSettings } from "./consensus/driver/settings.ts";
 import { GossipMemory } from "./gossip-memory.ts";
 import { makeApp } from "./http/app.ts";
+import type { HttpDeps } from "./http/deps.ts";
 import type { NodeId } from "./kernel/ids.ts";
-import { Members, metaOf, peerAddressOf, Regions } from "./members.ts";
+import { hearsayOf, Members, metaOf, peerAddressOf, Regions } from "./members.ts";
+import { ControlPlane } from "./plane/plane.ts";
 import { Owners } from "./replication/owners.ts";
 import type { Tuning } from "./replication/parts.ts";
 import { Replica } from "./replication/replica.ts";
 import { type Closer, closeAll } from "./storage/closing.ts";
-import { shapeNetwork } from "./world/shaping.ts";
+import { type ShapedNetwork, shapeNetwork } from "./world/shaping.ts";
 import type { Address, Timer, World } from "./world/world.ts";
 import { formatAddress } from "./world/world.ts";
 
@@ -23,6 +26,7 @@ export interface RunningNode {
   /** For the simulator's checkers and for tests: the very parts that serve. */
   readonly replica: Replica;
   readonly gossip: GossipHost;
+  readonly plane: ControlPlane;
   /** Resolves with a reason when the node had to stop by itself (storage failed, an impossible state). */
   readonly failed: Promise<string>;
   /** Leaves the pool, ends every connection, saves what a start would have to work out, and releases the disk. */
@@ -34,6 +38,7 @@ export interface NodeExtras {
   readonly loopDelayMs?: () => { readonly p50: number; readonly p99: number; readonly max: number };
   /** For simulations of long times: nothing in a configuration sets it. */
   readonly tuning?: Tuning;
+  readonly raft?: Partial<RaftSettings>;
 }
 
 /** The one place where the parts meet: (configuration, world) → node. The simulator runs this very function. */
@@ -72,20 +77,9 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
     const peer = await world.network.listen(config.peer.bind, (stream) => replica.door.accept(stream));
     closers.push(() => peer.close());
     const members = new Members(() => gossip, world, regions);
-    const app = makeApp({
-      config,
-      replica,
-      world,
-      members: () => members.views(),
-      estimateRttMs: (from, to) => members.estimateRttMs(from, to),
-      gossipKeys: async (operation, key) => (await gossip?.keys(operation, key)) ?? { members: 0, answers: new Map() },
-      gossipFigures: () => gossip?.figures() ?? null,
-      seedSources: () => members.seedSources(),
-      events: members,
-      version: VERSION,
-      ...(shaped && { network: shaped }),
-      ...(extras.loopDelayMs && { loopDelayMs: extras.loopDelayMs }),
-    });
+    const plane = await openPlane(config, world, { replica, gossip: () => gossip, extras, fail });
+    closers.push(() => plane.stop());
+    const app = makeApp(depsOf({ config, world, replica, members, extras, shaped, gossip: () => gossip }));
     const { requestTimeoutMs, headerBytes, connections } = config.limits;
     const client = await world.network.serveHttp(config.client.bind, (request) => app.fetch(request), {
       requestTimeoutMs,
@@ -113,11 +107,64 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
     // Others hear of it within a gossip round or two; whoever doesn't will find out by probing.
     closers.push(() => within(world, LEAVE_MS, started.leave()));
     const stop = (): Promise<void> => closeAll(closers.splice(0).reverse());
-    return { addresses, replica, gossip: started, failed, stop };
+    return { addresses, replica, gossip: started, plane, failed, stop };
   } catch (error) {
     await closeAll(closers.splice(0).reverse(), [error]);
     throw error;
   }
+}
+
+interface HttpParts {
+  readonly config: Config;
+  readonly world: World;
+  readonly replica: Replica;
+  readonly members: Members;
+  readonly extras: NodeExtras;
+  readonly shaped: ShapedNetwork | undefined;
+  readonly gossip: () => GossipHost | null;
+}
+
+/** What the HTTP API asks. */
+function depsOf({ config, world, replica, members, extras, shaped, gossip }: HttpParts): HttpDeps {
+  return {
+    config,
+    replica,
+    world,
+    members: () => members.views(),
+    estimateRttMs: (from, to) => members.estimateRttMs(from, to),
+    gossipKeys: async (operation, key) => (await gossip()?.keys(operation, key)) ?? { members: 0, answers: new Map() },
+    gossipFigures: () => gossip()?.figures() ?? null,
+    seedSources: () => members.seedSources(),
+    events: members,
+    version: VERSION,
+    ...(shaped && { network: shaped }),
+    ...(extras.loopDelayMs && { loopDelayMs: extras.loopDelayMs }),
+  };
+}
+
+interface PlaneParts {
+  readonly replica: Replica;
+  readonly gossip: () => GossipHost | null;
+  readonly extras: NodeExtras;
+  readonly fail: (reason: string) => void;
+}
+
+function openPlane(config: Config, world: World, parts: PlaneParts): Promise<ControlPlane> {
+  const { replica, gossip, extras, fail } = parts;
+  return ControlPlane.open({
+    config,
+    world,
+    partitionBits: replica.layout.partitionBits,
+    owners: replica.owners,
+    door: replica.door,
+    gossipedAddress: (node) => {
+      const host = gossip();
+      return host ? peerAddressOf(host, node) : null;
+    },
+    hearsayOf: (node) => hearsayOf(gossip(), node),
+    ...(extras.raft && { settings: extras.raft }),
+    onFailure: fail,
+  });
 }
 
 async function within(world: World, ms: number, done: Promise<void>): Promise<void> {

@@ -263,7 +263,7 @@ function mayGo(state: ControlState, going: Going, id: string, less: { lastNode?:
 function mayHaveAddresses({ members }: ControlState, { id, addresses }: NewMember): void {
   for (const other of sorted(members))
     for (const use of ["client", "gossip", "peer"] as const)
-      if (other.id !== id && other.addresses[use] === addresses[use])
+      if (other.id !== id && addresses[use] !== null && other.addresses[use] === addresses[use])
         refuse(
           "address-taken",
           `${other.id} has the ${use} address ${addresses[use]}: advertise one of its own for ${id}`,

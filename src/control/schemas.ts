@@ -12,7 +12,7 @@ export const MAX = {
   members: 256,
   /** Ids of former members; the oldest are forgotten (see `Removed`). */
   removed: 512,
-  founders: 5,
+  founders: 128,
   buckets: 256,
   policies: 256,
   /** Earlier policies kept of each bucket; the oldest are forgotten. */
@@ -52,7 +52,9 @@ const address = text(128).refine((value) => {
   return parts !== undefined && parts.port > 0;
 }, "must be host:port or [v6]:port");
 
-export const addressesSchema = z.strictObject({ client: address, gossip: address, peer: address });
+/** Null: not known yet; its node says it once it runs. */
+const addressOrNone = address.nullable();
+export const addressesSchema = z.strictObject({ client: addressOrNone, gossip: addressOrNone, peer: addressOrNone });
 /** Of the peer protocol, both ends included. */
 export const protocolSchema = z
   .strictObject({ min: count, max: count })
@@ -185,8 +187,8 @@ export type AutopilotSettings = z.infer<typeof autopilotSchema>;
 
 export const clusterSchema = z.strictObject({
   /** Random, made once. */
-  id: z.string().regex(/^[A-Za-z0-9_-]{8,64}$/, "must be 8 to 64 of A-Z a-z 0-9 _ -"),
-  name,
+  id: text(64).min(1),
+  name: text(64).min(1),
   /** Raised when a lost quorum is given up: who has an older one is fenced. */
   incarnation: z.int().min(1),
   /** SHA-256 of the secret salt: who has the salt can show it, nobody can read it here. */

@@ -65,6 +65,18 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
 
   // What the store answers (RowKey, journal records) comes through the replica unchanged.
+  // A node's part in what the cluster agrees on.
+  "src/plane": [
+    "src/kernel",
+    "type src/config/types.ts",
+    "type src/consensus/core",
+    "src/consensus/driver",
+    "src/control",
+    "type src/peer",
+    "type src/replication/owners.ts",
+    "src/world/world.ts",
+  ],
+
   "src/http": [
     "src/kernel",
     "crdt/index.ts",
@@ -101,6 +113,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/storage/store.ts",
     "src/storage/closing.ts",
     "src/replication",
+    "src/peer/link.ts",
+    "type src/consensus/driver/settings.ts",
+    "src/plane/plane.ts",
     "src/observability",
     "src/http",
     "src/members.ts",

@@ -1,0 +1,114 @@
+import type { GroupChange } from "../consensus/core/configuration.ts";
+import { OutcomeUnknown, RaftRefusal } from "../consensus/driver/refusal.ts";
+import type { RaftStatus } from "../consensus/driver/status.ts";
+import { advise } from "../control/autopilot.ts";
+import type { Decision, GroupView, Hearsay, Situation } from "../control/group.ts";
+import type { ControlState } from "../control/state.ts";
+import type { Timer, World } from "../world/world.ts";
+import type { Wish } from "./plane.ts";
+
+/** What the steward sees, and what it may do. */
+export interface Stewardship {
+  readonly status: () => RaftStatus;
+  readonly state: () => ControlState | null;
+  readonly hearsayOf: (node: string) => Hearsay | null;
+  readonly propose: (wish: Wish) => Promise<unknown>;
+  readonly changeGroup: (change: GroupChange) => Promise<unknown>;
+  readonly transfer: (to: string) => void;
+}
+
+/** How often the leader looks whether the right ones vote. Shorter: more proposals while something changes. */
+const LOOK_MS = 1_000;
+
+/** Carries out what autopilot advises, at the leader, one step after the other. */
+export class Steward {
+  readonly #world: World;
+  readonly #o: Stewardship;
+  /** When each other member's last message came. */
+  readonly #heardMs = new Map<string, number>();
+  #leaderSinceMs: number | null = null;
+  #timer: Timer | null = null;
+  #isActing = false;
+  #isStopped = false;
+  advice: string | null = null;
+
+  constructor(world: World, stewardship: Stewardship) {
+    this.#world = world;
+    this.#o = stewardship;
+  }
+
+  start(): void {
+    this.#timer = this.#world.timers.after(LOOK_MS, () => {
+      void this.#look().then(() => this.#isStopped || this.start());
+    });
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** A message of Raft's came from this member. */
+  heard(node: string): void {
+    this.#heardMs.set(node, this.#world.clock.monotonicMs());
+  }
+
+  async #look(): Promise<void> {
+    const status = this.#o.status();
+    const state = this.#o.state();
+    const nowMs = this.#world.clock.monotonicMs();
+    if (status.role !== "leader" || status.state !== "running" || state === null) {
+      this.#leaderSinceMs = null;
+      this.advice = null;
+      return;
+    }
+    this.#leaderSinceMs ??= nowMs;
+    for (const node of this.#heardMs.keys()) if (!state.members.has(node)) this.#heardMs.delete(node);
+    if (this.#isActing) return;
+    await this.#act(advise(this.#situation(state, status, this.#leaderSinceMs, nowMs)));
+  }
+
+  #situation(state: ControlState, status: RaftStatus, leaderSinceMs: number, nowMs: number): Situation {
+    const heardSince = (node: string): number | null => {
+      const atMs = this.#heardMs.get(node);
+      return atMs !== undefined && atMs >= leaderSinceMs ? atMs : null;
+    };
+    const group: GroupView = {
+      self: status.node,
+      leaderSinceMs,
+      configuration: {
+        incoming: new Set(status.voters),
+        outgoing: new Set(status.outgoingVoters),
+        learners: new Set(status.learners),
+        learnersNext: new Set(),
+        autoLeave: true,
+      },
+      committed: status.indexes.committed,
+      followers: new Map(status.followers.map(({ node, match }) => [node, { match, heardAtMs: heardSince(node) }])),
+    };
+    const hearsay = new Map<string, Hearsay>();
+    for (const id of state.members.keys()) {
+      const told = this.#o.hearsayOf(id);
+      if (told) hearsay.set(id, told);
+    }
+    return { state, group, hearsay, nowMs };
+  }
+
+  async #act(decision: Decision): Promise<void> {
+    if (decision.why !== this.advice) this.#world.log.info("autopilot", { kind: decision.kind, why: decision.why });
+    this.advice = decision.why;
+    this.#isActing = true;
+    try {
+      if (decision.kind === "command")
+        await this.#o.propose({ ...decision.command, by: "autopilot", reason: decision.why, ifVersion: null });
+      else if (decision.kind === "group") await this.#o.changeGroup(decision.change);
+      else if (decision.kind === "transfer") this.#o.transfer(decision.to);
+    } catch (error) {
+      // The next look, with what is known then, decides anew.
+      if (!(error instanceof RaftRefusal || error instanceof OutcomeUnknown)) throw error;
+      this.#world.log.info("autopilot.not-done", { why: decision.why, reason: error.message });
+    } finally {
+      this.#isActing = false;
+    }
+  }
+}
