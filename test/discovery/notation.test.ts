@@ -34,6 +34,7 @@ describe("how seeds are written", () => {
       "consul+https://consul.example.com:8501/gossip?tag=eu&tag=blue%20green&dc=dc1&passing",
       { kind: "consul", secure: true, tags: ["eu", "blue green"], dc: "dc1", passing: true },
     ],
+    ["consul://127.0.0.1:8500/a%40b?tag=c%40d", { kind: "consul", service: "a@b", tags: ["c@d"] }],
     ["consul://[::1]:8500/s?passing=false", { kind: "consul", server: { host: "::1", port: 8500 }, passing: false }],
     [
       "kubernetes://default/starling",
@@ -85,6 +86,14 @@ describe("how seeds are written", () => {
   test.each([
     "consul://user:hunter2@127.0.0.1:8500/x",
     "consul://hunter2@127.0.0.1:8500/x",
+    "me:hunter2@10.0.0.1:7002",
+    "hunter2@example.com:7002",
+    "kubernetes://me:hunter2@ns/svc",
+    // A password that should have been escaped, and wasn't.
+    "consul://me:hunter2/x@127.0.0.1:8500/x",
+    "consul://me:hunter2#x@127.0.0.1:8500/x",
+    "consul://me:hunter2?x@127.0.0.1:8500/x",
+    "dns://me:x/hunter2@example.com:1",
     "dns://me:hunter2@example.com:1",
     "consul://127.0.0.1:8500/x?token=hunter2",
     "consul://127.0.0.1:8500/x?tag=a&X-Consul-Token=hunter2",
