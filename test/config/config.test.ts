@@ -278,6 +278,11 @@ describe("behind NAT", () => {
       expect.stringContaining("members of us are told an IP and a port, not nat.example:7002"),
     ]);
   });
+
+  test.each(["0.0.0.0:7002", "[::]:7002", "203.0.113.7:0"])("and %s is none that anybody can send to", (at) => {
+    const { values } = resolve("", { STARLING_GOSSIP_ADVERTISE_TO: `us=${at}` });
+    expect(problemsOf(values)).toEqual([expect.stringContaining(`members of us are told an IP and a port, not ${at}`)]);
+  });
 });
 
 describe("listeners", () => {

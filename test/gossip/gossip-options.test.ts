@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type GossipConfig, type GossipHost, startGossip } from "../../gossip/drivers/gossip-host.ts";
 import { PROFILES } from "../../gossip/index.ts";
+import type { Address, Stream, World } from "../../src/world/world.ts";
 import { CLEAR, LOOKUPS } from "./envelopes.ts";
 import { PORT, simulated, start } from "./hosts.ts";
 
@@ -14,6 +15,7 @@ describe("gossip host: options", () => {
     ["a seed with an impossible port", { seeds: ["example.org:70000"] }, /must look like host:port/],
     ["too many seeds", { seeds: Array.from({ length: 65 }, (_, i) => `10.0.0.${i}:1`) }, /at most 64/],
     ["an empty name", { name: "" }, /1 to 255/],
+    ["a name of 256 bytes, though it has 128 characters,", { name: "é".repeat(128) }, /1 to 255/],
   ];
   for (const [what, change, sentence] of refusals)
     it(
@@ -22,6 +24,16 @@ describe("gossip host: options", () => {
         await expect(start(kernel, "a", [], change)).rejects.toThrow(sentence);
       }),
     );
+
+  it(
+    "a name of 255 bytes is a name",
+    simulated(async (kernel) => {
+      const name = `${"é".repeat(127)}x`;
+      const a = await start(kernel, "a", [], { name });
+      expect(a.host.self.name).toBe(name);
+      await a.host.close();
+    }),
+  );
 
   it(
     "a port that is taken is refused, port 0 takes one that is free on UDP and TCP, and a close frees both",
@@ -52,6 +64,50 @@ describe("gossip host: options", () => {
       await a.host.close();
       await expect(again(PORT, new Map([["tag", "x".repeat(600)]]))).rejects.toThrow(/512/);
       await (await again(PORT)).close();
+    }),
+  );
+
+  it(
+    "a port that TCP has not free is given back on UDP; another is tried only where any will do, ten times at most",
+    simulated(async (kernel) => {
+      const { world, host } = kernel.makeWorld({ name: "a", region: "eu" });
+      let [tries, taken] = [0, Number.POSITIVE_INFINITY];
+      const open = new Set<number>();
+      const network: World["network"] = Object.create(world.network, {
+        bindDatagrams: {
+          value: async (at: Address, onPacket: (bytes: Uint8Array, from: Address) => void) => {
+            const socket = await world.network.bindDatagrams(at, onPacket);
+            const { port } = socket.local;
+            open.add(port);
+            return Object.create(socket, {
+              local: { value: socket.local },
+              close: { value: () => open.delete(port) && socket.close() },
+              send: { value: () => undefined },
+            });
+          },
+        },
+        listen: {
+          value: (at: Address, onStream: (stream: Stream) => void) => {
+            tries += 1;
+            return tries <= taken ? Promise.reject(new Error("in use")) : world.network.listen(at, onStream);
+          },
+        },
+      });
+      const startAt = (port: number): Promise<GossipHost> => {
+        tries = 0;
+        const bind = { host, port };
+        const config = { name: "a", bind, label: "s", profile: PROFILES.lan, seeds: [], ...CLEAR, lookups: LOOKUPS };
+        return startGossip({ world: { ...world, network }, config, meta: new Map(), onEvent: () => undefined });
+      };
+      await expect(startAt(0)).rejects.toThrow("in use");
+      expect([tries, open.size]).toEqual([10, 0]);
+      await expect(startAt(PORT)).rejects.toThrow("in use");
+      expect([tries, open.size]).toEqual([1, 0]);
+      taken = 9;
+      const a = await startAt(0);
+      expect([tries, [...open]]).toEqual([10, [a.local.port]]);
+      await a.close();
+      expect(open.size).toBe(0);
     }),
   );
 

@@ -17,6 +17,7 @@ export async function start(
   name: string,
   seeds: readonly SimNode[] = [],
   change: Partial<GossipConfig> = {},
+  onEvent: (event: MemberEvent) => void = () => undefined,
 ): Promise<Started> {
   const node = kernel.makeWorld({ name, region: "eu" });
   const events: MemberEvent[] = [];
@@ -36,7 +37,10 @@ export async function start(
       ["region", "eu"],
       ["actor", actor(name, Math.floor(node.world.clock.wallMs()))],
     ]),
-    onEvent: (event) => events.push(event),
+    onEvent: (event) => {
+      events.push(event);
+      onEvent(event);
+    },
   });
   return { node, host, events };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { alive, nextPing, OneMember, row } from "./one-member.ts";
+import { alive, nextPing, OneMember, row, tags } from "./one-member.ts";
 
 describe("what a member tells of the others", () => {
   it("who accuses them, until they refute, and who held them for dead", () => {
@@ -37,6 +37,23 @@ describe("what a member tells of the others", () => {
     me.answers = () => true;
     me.pass(60_000);
     expect(loss(silent)).toBeLessThan(0.01);
+  });
+
+  it("nothing measured of a life that ended, or of another place", () => {
+    const me = new OneMember({ meta: { region: "eu" } }).meet(2, 3);
+    me.answers = () => true;
+    me.pass(5000);
+    const measured = (): unknown => {
+      const { rttMs, directLoss } = me.swim.member("m2") ?? {};
+      return [rttMs, directLoss];
+    };
+    expect(measured()).toEqual([0, 0]);
+    me.hear(2, alive("m2", 2, 6, tags({ "at.eu": "10.0.0.9:7946" })));
+    expect(measured()).toEqual([null, null]);
+    me.pass(5000);
+    me.hear(3, { type: "dead", node: "m2", incarnation: 6, from: "m3" });
+    me.hear(2, alive("m2", 2, 7, tags({ "at.eu": "10.0.0.9:7946" })));
+    expect(me.swim.member("m2")?.directLoss).toBeNull();
   });
 
   it("how often it asked, in vain, and what came of it", () => {

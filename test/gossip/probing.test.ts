@@ -22,22 +22,25 @@ describe("probing", () => {
   });
 
   it("an ack on TCP alone keeps a member from suspicion, and a failed stream doesn't", () => {
-    for (const answered of [true, false]) {
+    for (const answer of ["right", "of another ping", "none"]) {
       const me = new OneMember().meet(2);
       const { n, message } = nextPing(me);
       me.pass(510);
       const id = me.streams[0]?.id ?? -1;
-      if (answered)
-        me.step({
-          kind: "stream-reply",
-          id,
-          remote: at(n),
-          message: { type: "ack", seq: message.seq, payload: NO_BYTES },
-        });
-      else me.step({ kind: "stream-failed", id, reason: "refused" });
+      const seq = answer === "right" ? message.seq : message.seq + 1;
+      if (answer === "none") me.step({ kind: "stream-failed", id, reason: "refused" });
+      else me.step({ kind: "stream-reply", id, remote: at(n), message: { type: "ack", seq, payload: NO_BYTES } });
       me.pass(600);
-      expect(me.stateOf(`m${n}`)).toBe(answered ? "alive" : "suspect");
+      expect(me.stateOf(`m${n}`)).toBe(answer === "right" ? "alive" : "suspect");
     }
+  });
+
+  it("who speaks a protocol before 3 is not pinged on TCP: it would not answer", () => {
+    const me = new OneMember();
+    me.hear(2, { ...alive("m2", 2, 5), vsn: Uint8Array.of(1, 2, 2, 2, 5, 4) });
+    me.passUntilSent("ping", "m2");
+    me.pass(900);
+    expect([me.swim.counts.probeTimeouts, me.streams]).toEqual([1, []]);
   });
 
   it("the round trip of a direct ack is measured", () => {
@@ -93,8 +96,11 @@ describe("item 7: an ack", () => {
     expect(me.others).toEqual([{ kind: "close-stream", id: 4 }]);
     me.hear(2, { ...ping, node: "me" });
     expect(me.sent("ack")).toMatchObject([{ to: at(2), message: { seq: 1 } }]);
-    me.step({ kind: "stream-request", id: 5, message: { ...ping, node: "me" } });
-    expect(me.others).toContainEqual({ kind: "reply", id: 5, message: ack(1) });
+    for (const node of ["me", ""]) {
+      me.forget();
+      me.step({ kind: "stream-request", id: 5, message: { ...ping, node } });
+      expect(me.others).toEqual([{ kind: "reply", id: 5, message: ack(1) }]);
+    }
   });
 
   it("pings name whom they are for", () => {
@@ -181,9 +187,13 @@ describe("item 8: relays", () => {
     const asked = me.passUntilSent("indirect-ping", "m58", 600_000);
     expect(asked.message.node).toBe("m58");
     expect(me.sent("indirect-ping").some(isFar)).toBe(true);
+    expect(me.sent("indirect-ping")).toHaveLength(2);
     for (let incarnation = 6; incarnation < 26; incarnation++) {
       me.forget();
       me.hear(2, alive("m2", 2, incarnation, tags({ region: "eu" })));
+      me.passUntilSent("alive", "m2");
+      const toldTo = me.sent("alive").filter(({ packet }) => packet.messages[0]?.type !== "ping");
+      expect(toldTo.length).toBeLessThanOrEqual(2);
       me.pass(600);
       expect(me.packets.some((packet) => packet.messages[0]?.type !== "ping" && isFar(packet))).toBe(true);
     }
@@ -310,6 +320,21 @@ describe("item 16: stalls", () => {
     me.hear(2, ack(message.seq));
     me.pass(400);
     expect(me.stateOf("m2")).toBe("alive");
+  });
+
+  it("give those whom we ask for others their time back", () => {
+    const me = new OneMember().meet(2, 3);
+    const source = { sourceAddr: "10.0.0.2", sourcePort: 7946, sourceNode: "m2" };
+    me.hear(2, { type: "indirect-ping", seq: 77, node: "m3", target: at(3), nack: true, ...source });
+    const seq = me.sent("ping")[0]?.message.seq ?? 0;
+    me.nowMs += 5000;
+    me.step({ kind: "stalled", byMs: 5000 });
+    me.pass(390);
+    expect(me.sent("nack")).toEqual([]);
+    me.hear(3, ack(seq));
+    expect(me.sent("ack")).toMatchObject([{ to: at(2), message: { seq: 77 } }]);
+    me.pass(20);
+    expect([me.swim.sizes().relays, me.sent("nack")]).toEqual([0, []]);
   });
 
   it("give suspects back the time in which we could not hear them", () => {

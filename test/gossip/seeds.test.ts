@@ -54,6 +54,28 @@ describe("item 18: finding each other again", () => {
     expect(effects[0]?.kind === "set-timer" && effects[0].delayMs).toBeGreaterThan(10_000);
   });
 
+  it("no node dials itself: not at the address of another region, and not where a name led back to it", () => {
+    const outside = { host: "203.0.113.9", port: 9946 };
+    const me = new OneMember({ meta: { region: "eu", "at.us": "203.0.113.9:9946" } });
+    const named = { host: "pool.example", port: 9946 };
+    me.step({ kind: "join", seeds: [at(1), outside, named] });
+    expect(me.streams.map(({ to }) => to)).toEqual([named]);
+    const message = { type: "push-pull", join: true, nodes: [], userState: NO_BYTES } as const;
+    me.step({ kind: "stream-reply", id: me.streams[0]?.id ?? 0, remote: outside, message });
+    me.forget();
+    me.pass(600_000);
+    expect(me.streams).toEqual([]);
+  });
+
+  it("nor at its own address when another said that it is there, and died", () => {
+    const me = new OneMember();
+    me.hear(2, alive("m2", 1, 5));
+    me.hear(2, { type: "dead", node: "m2", incarnation: 5, from: "m2" });
+    me.step({ kind: "join", seeds: [at(1)] });
+    me.pass(60_000);
+    expect(me.streams).toEqual([]);
+  });
+
   it("a seed that died is tried again", () => {
     const me = new OneMember().meet(2);
     me.step({ kind: "join", seeds: [at(2)] });
@@ -95,6 +117,52 @@ describe("item 18: finding each other again", () => {
     expect(me.streams).toEqual([]);
   });
 
+  it("a seed that only has a name counts as there for one push/pull interval after it answered", () => {
+    const me = new OneMember().meet(2);
+    me.answers = () => true;
+    const named = { host: "seed.example", port: 7946 };
+    me.step({ kind: "join", seeds: [named] });
+    const message = { type: "push-pull", join: true, nodes: [], userState: NO_BYTES } as const;
+    me.step({ kind: "stream-reply", id: me.streams[0]?.id ?? 0, remote: named, message });
+    me.forget();
+    const tried = (): number => me.streams.filter(({ to }) => to.host === named.host).length;
+    me.pass(29_000);
+    expect(tried()).toBe(0);
+    me.pass(17_000);
+    expect(tried()).toBe(1);
+  });
+
+  it("a changed list is tried as if it were the first: at a quick pace, and on one timer", () => {
+    const me = new OneMember();
+    const failAll = (): void => {
+      for (const { id } of me.streams) me.step({ kind: "stream-failed", id, reason: "refused" });
+    };
+    me.step({ kind: "join", seeds: [at(2)] });
+    for (let i = 0; i < 30; i++) {
+      failAll();
+      me.pass(15_000);
+    }
+    failAll();
+    const { timers } = me.swim.sizes();
+    for (let i = 0; i < 10; i++) me.step({ kind: "join", seeds: [at(3)] });
+    expect(me.swim.sizes().timers).toBe(timers);
+    failAll();
+    me.forget();
+    me.pass(1000);
+    expect(me.streams.map(({ to }) => to)).toEqual([at(3)]);
+  });
+
+  it("who leaves the pool joins nobody any more", () => {
+    const me = new OneMember().meet(2);
+    me.answers = () => true;
+    me.step({ kind: "join", seeds: [at(9)] });
+    for (const { id } of me.streams) me.step({ kind: "stream-failed", id, reason: "refused" });
+    me.step({ kind: "leave" });
+    me.forget();
+    me.pass(60_000);
+    expect(me.streams).toEqual([]);
+  });
+
   it("who leaves the list is tried no more", () => {
     const me = new OneMember();
     me.step({ kind: "join", seeds: [at(2), at(3)] });
@@ -110,6 +178,27 @@ describe("item 18: finding each other again", () => {
     me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
     me.pass(600_000);
     expect(me.streams.filter(({ to }) => to.host === at(2).host).length).toBeGreaterThan(3);
+  });
+
+  it("by the whole pool about once per interval: each of fifty tries it rarely", () => {
+    const me = new OneMember().meet(...Array.from({ length: 49 }, (_, i) => i + 2));
+    me.answers = (n) => n !== 2;
+    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    me.pass(1_800_000); // sixty intervals
+    const tries = me.streams.filter(({ to }) => to.host === at(2).host).length;
+    expect(tries).toBeGreaterThan(0);
+    expect(tries).toBeLessThanOrEqual(6);
+  });
+
+  it("tables are compared with the alive, not with suspects", () => {
+    const me = new OneMember({ profile: { pushPullIntervalMs: 100, suspicionMultiplier: 100 } }).meet(2, 3);
+    me.answers = (n) => n !== 2;
+    me.hear(3, { type: "suspect", node: "m2", incarnation: 5, from: "m3" });
+    me.pass(5000);
+    const partners = me.streams.flatMap(({ to, message }) => (message.type === "push-pull" ? [to.host] : []));
+    expect(me.stateOf("m2")).toBe("suspect");
+    expect(partners.length).toBeGreaterThan(40);
+    expect(new Set(partners)).toEqual(new Set([at(3).host]));
   });
 
   it("as long as nobody is there, addresses of an earlier life are tried beside the seeds, one at a time", () => {

@@ -89,6 +89,14 @@ describe("leaving a pool with serf agents", () => {
     }
   });
 
+  it("of another, who stayed and proved that it lives, is void: when it falls silent later, it has failed", () => {
+    const me = withAgent();
+    me.hear(2, user({ type: "leave-intent", lTime: 9, node: "m2", prune: false }));
+    me.hear(2, alive("m2", 2, 6));
+    me.hear(3, { type: "dead", node: "m2", incarnation: 6, from: "m3" });
+    expect(me.stateOf("m2")).toBe("dead");
+  });
+
   it("declared by an operator for a failed member makes it one who left, and is passed on once", () => {
     const me = withAgent();
     me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
@@ -217,6 +225,24 @@ describe("events and queries of others", () => {
     me.hear(2, user(query("uptime", NO_BYTES, { id: 78, lTime: 4000 })));
     me.pass(5000);
     expect(told(me, "query")).toEqual([]);
+  });
+
+  it("are remembered in a bounded number: the oldest is news again after a thousand others", () => {
+    const me = withAgent();
+    const event = (name: string): User =>
+      user({ type: "user-event", lTime: 3, name, payload: NO_BYTES, coalesce: true });
+    const isPassedOn = (name: string): boolean => {
+      me.pass(5000);
+      me.forget();
+      me.hear(2, event(name));
+      me.pass(5000);
+      return told(me, "user-event").some((one) => one.name === name);
+    };
+    expect([isPassedOn("first"), isPassedOn("first")]).toEqual([true, false]);
+    for (let n = 1; n < 1024; n++) me.hear(2, event(`e${n}`));
+    expect(isPassedOn("first")).toBe(false);
+    me.hear(2, event("e1024"));
+    expect(isPassedOn("first")).toBe(true);
   });
 
   it("wait in a bounded queue", () => {

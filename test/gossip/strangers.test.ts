@@ -71,6 +71,14 @@ describe("item 19: an address that no member has", () => {
     expect(me.packets).toEqual([]);
   });
 
+  it("gets an ack that is as long as its packet, and none that is a byte longer", () => {
+    const me = new OneMember().meet(2);
+    const ackBytes = packetBytes([{ type: "ack", seq: 9, payload: NO_BYTES }]);
+    const hear = (roomBytes: number) => me.step({ kind: "packet", from: at(77), messages: [PING], roomBytes });
+    expect(hear(ackBytes - 1)).toEqual([{ kind: "reject", reason: "stranger" }]);
+    expect(hear(ackBytes)).toMatchObject([{ kind: "send", to: at(77), messages: [{ type: "ack" }] }]);
+  });
+
   it("is one of all that are answered 256 times a second together", () => {
     const me = new OneMember().meet(2);
     for (let n = 0; n < 1000; n++) me.hear(50 + (n % 50), { ...PING, seq: n });
