@@ -124,7 +124,8 @@ export class Sync {
 
   streamFailed(id: StreamId, reason: string): void {
     const seed = this.#open.get(id);
-    if (this.#open.delete(id)) this.#seedFailed(seed, reason);
+    this.#open.delete(id);
+    this.#seedFailed(seed, reason);
   }
 
   #seedFailed(seed: Seed | undefined, reason: string): void {

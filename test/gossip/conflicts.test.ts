@@ -113,6 +113,26 @@ describe("item 11: another address for a known name", () => {
     }
   });
 
+  it("only an answer from the address that was asked counts, and news that came meanwhile wins", () => {
+    for (const { from, news, kept } of [
+      { from: [4, 3], news: [], kept: 3 },
+      { from: [2, 4], news: [], kept: 2 },
+      { from: [4, 4], news: [], kept: 2 },
+      { from: [4, 3], news: [alive("m2", 2, 20, EARLIER)], kept: 2 },
+    ]) {
+      const me = new OneMember().meet(4);
+      me.hear(2, alive("m2", 2, 5, EARLIER));
+      me.forget();
+      me.hear(4, alive("m2", 3, 6, LATER));
+      const pings = me.sent("ping");
+      me.hear(4, ...news);
+      for (const [i, n] of from.entries())
+        me.hear(n, { type: "ack", seq: pings[i]?.message.seq ?? 0, payload: NO_BYTES });
+      me.pass(510);
+      expect(me.swim.member("m2")?.address).toEqual(at(kept));
+    }
+  });
+
   it("while we stood still nobody could answer: that time is given back", () => {
     const me = new OneMember();
     me.hear(2, alive("m2", 2, 5, EARLIER));
@@ -220,6 +240,11 @@ describe("item 11: our own name at another address", () => {
     expect(me.sent("ack")).toEqual([]);
     expect(me.eventKinds).toEqual(["refuted me"]);
     expect(me.swim.self.incarnation).toBe(31);
+    // That is judged; another's ping that happens to have its number is another's.
+    me.hear(9, { type: "ack", seq: ping.seq, payload: NO_BYTES });
+    expect(me.eventKinds).toEqual(["refuted me"]);
+    me.hear(2, { ...ping, sourceNode: "m2" });
+    expect(me.sent("ack")).toMatchObject([{ to: at(2) }]);
   });
 });
 
@@ -253,6 +278,15 @@ describe("item 11: a member behind NAT has an address for each side", () => {
       me.hear(3, behindNat(5));
       expect(me.passUntilSent("ping", "m2").to).toEqual(inside);
     }
+  });
+
+  it("and one that we are asked to ping for others we ping where we reach it", () => {
+    const me = new OneMember({ meta: { region: "eu" } }).meet(3);
+    me.hear(3, behindNat(5));
+    me.forget();
+    const source = { sourceAddr: "10.0.0.3", sourcePort: 7946, sourceNode: "m3" };
+    me.hear(3, { type: "indirect-ping", seq: 1, node: "m2", target: inside, nack: true, ...source });
+    expect(me.sent("ping").map(({ to }) => to)).toEqual([outside]);
   });
 
   it("and a relay is asked about the address that all know", () => {

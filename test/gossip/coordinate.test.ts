@@ -95,6 +95,12 @@ describe("coordinates", () => {
     const { message } = me.passUntilSent("ping");
     me.hear(2, { type: "ack", seq: message.seq, payload: encodeCoordinate(new Vivaldi(seededRng(1)).mine) });
     expect(me.swim.sizes().measured).toBe(1);
+    const { coordinate } = me.swim.member("m2") ?? {};
+    expect(coordinate).toBeTruthy();
+    me.forget();
+    const next = me.passUntilSent("ping").message;
+    me.hear(2, { type: "ack", seq: next.seq, payload: new Uint8Array(0) });
+    expect(me.swim.member("m2")?.coordinate).toEqual(coordinate); // it said nothing newer
     me.hear(2, { type: "dead", node: "m2", incarnation: 5, from: "m2" });
     me.pass(120_000);
     expect(me.swim.sizes()).toMatchObject({ members: 1, measured: 0 });

@@ -80,6 +80,15 @@ describe("what a member tells of the others", () => {
     expect(alone.swim.member("m2")).toMatchObject({ state: "suspect", accusers: ["me"] });
   });
 
+  it("how long they are as they are; a death is counted and told once, a leave is none", () => {
+    const me = new OneMember().meet(2, 3);
+    expect(me.swim.self.stateChangedMs).toBe(1000);
+    for (let i = 0; i < 3; i++) me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    me.hear(3, { type: "dead", node: "m3", incarnation: 5, from: "m3" });
+    expect(me.swim.counts.deaths).toBe(1);
+    expect(me.eventKinds).toEqual(["member-dead m2", "member-left m3"]);
+  });
+
   it("a member that took over the address of one who is suspected stays known by it", () => {
     const me = new OneMember({ profile: { reclaimMs: 60_000 } }).meet(2);
     me.hear(2, alive("later", 2, 7));

@@ -56,6 +56,15 @@ describe("item 2: equal incarnations", () => {
     expect(me.eventKinds).toEqual(["member-suspect m2", "refuted m2", "member-dead m2", "member-up m2"]);
   });
 
+  it("who refuted stays alive when its suspicion would have ended", () => {
+    const me = new OneMember().meet(2, 3);
+    me.answers = () => true;
+    me.hear(3, { type: "suspect", node: "m2", incarnation: 5, from: "m3" });
+    me.hear(2, alive("m2", 2, 6));
+    me.pass(60_000);
+    expect(me.eventKinds).toEqual(["member-suspect m2", "refuted m2"]);
+  });
+
   it("a lower incarnation neither accuses nor changes metadata", () => {
     const me = new OneMember().meet(2, 3);
     me.hear(3, { type: "suspect", node: "m2", incarnation: 4, from: "m3" });
@@ -171,11 +180,13 @@ describe("item 6: confirmations", () => {
 
   it("a suspicion of a higher incarnation starts anew: the lower one was refuted", () => {
     const me = new OneMember().meet(2, 3, 4, 5, 6);
+    me.answers = (n) => n !== 2;
     for (const from of ["m3", "m4", "m5"]) me.hear(3, { type: "suspect", node: "m2", incarnation: 5, from });
     me.pass(3900);
     me.hear(3, { type: "suspect", node: "m2", incarnation: 6, from: "m3" });
     me.pass(4000);
     expect(me.stateOf("m2")).toBe("suspect");
+    expect([me.swim.counts.suspicions, me.eventKinds]).toEqual([1, ["member-suspect m2"]]);
   });
 });
 
@@ -355,5 +366,8 @@ describe("bounds", () => {
     const me = new OneMember().meet(2);
     me.step({ kind: "update-meta", meta: new Map([["region", "eu"]]) });
     expect(me.passUntilSent("alive", "me").message).toMatchObject({ incarnation: 11, meta: tags({ region: "eu" }) });
+    me.forget();
+    me.step({ kind: "update-meta", meta: new Map([["region", "eu"]]) }); // the same
+    expect([me.incarnationOf("me"), me.events]).toEqual([11, []]);
   });
 });

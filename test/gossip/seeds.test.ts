@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Message } from "../../gossip/wire/messages.ts";
+import type { StreamMessage } from "../../gossip/wire/stream.ts";
 import { alive, at, NO_BYTES, OneMember, row } from "./one-member.ts";
 
 function ack(seq: number): Message {
@@ -161,6 +162,71 @@ describe("item 18: finding each other again", () => {
     me.forget();
     me.pass(60_000);
     expect(me.streams).toEqual([]);
+  });
+
+  it("alone, all seeds are tried; with company, one: what it knows spreads", () => {
+    const tried = (me: OneMember): number => {
+      me.step({ kind: "join", seeds: [at(5), at(6), at(7)] });
+      return me.streams.length;
+    };
+    expect([tried(new OneMember()), tried(new OneMember().meet(2))]).toEqual([3, 1]);
+  });
+
+  it("alone and a seed itself, who was remembered is tried at a quick pace", () => {
+    const me = new OneMember();
+    me.step({ kind: "join", seeds: [at(1)], remembered: [at(2)] });
+    for (const { id } of me.streams) me.step({ kind: "stream-failed", id, reason: "refused" });
+    me.forget();
+    me.pass(1000);
+    expect(me.streams.map(({ to }) => to)).toEqual([at(2)]);
+  });
+
+  it("the pace is quick again for a seed that was there and is gone", () => {
+    const me = new OneMember().meet(3);
+    me.answers = () => true;
+    const failAll = (): void => {
+      for (const { id, to } of me.streams)
+        if (to.host === at(2).host) me.step({ kind: "stream-failed", id, reason: "refused" });
+      me.forget();
+    };
+    me.step({ kind: "join", seeds: [at(2)] });
+    for (let i = 0; i < 10; i++) {
+      failAll();
+      me.pass(15_000);
+    }
+    me.hear(2, alive("m2", 2, 5));
+    failAll();
+    me.pass(16_000);
+    me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    const tried = (): number => me.streams.filter(({ message }) => message.type === "push-pull" && message.join).length;
+    for (let ms = 0; tried() === 0 && ms < 15_000; ms += 10) me.pass(10);
+    expect(tried()).toBe(1);
+    failAll();
+    me.pass(1000);
+    expect(tried()).toBe(1);
+  });
+
+  it("what a seed answers is told: that it took us in, or why it did not", () => {
+    const me = new OneMember();
+    me.step({ kind: "join", seeds: [at(2), at(3), at(4)] });
+    const reply = (n: number, message: StreamMessage): void => {
+      const id = me.streams.find(({ to }) => to.host === at(n).host)?.id ?? -1;
+      me.step({ kind: "stream-reply", id, remote: at(n), message });
+    };
+    const table = (name: string): StreamMessage => ({
+      ...{ type: "push-pull", join: true, userState: NO_BYTES },
+      nodes: [row(name, 2, 5, "alive")],
+    });
+    reply(2, table("m2"));
+    reply(3, { type: "error", text: "no room" });
+    reply(4, { type: "ack", seq: 1, payload: NO_BYTES });
+    expect(me.others).toMatchObject([
+      { kind: "joined", seed: at(2), members: 2 },
+      { kind: "join-failed", seed: at(3), reason: "no room" },
+      { kind: "join-failed", seed: at(4), reason: "it answered with ack" },
+    ]);
+    reply(2, table("late")); // to a question that was answered before
+    expect(me.stateOf("late")).toBeUndefined();
   });
 
   it("who leaves the list is tried no more", () => {

@@ -12,7 +12,7 @@ import {
 } from "../../gossip/wire/serf.ts";
 import { toBase64 } from "../../src/kernel/bytes.ts";
 import { keyOf, keyring } from "./envelopes.ts";
-import { actor, alive, at, NO_BYTES, OneMember, tags } from "./one-member.ts";
+import { actor, alive, at, NO_BYTES, OneMember, packetBytes, tags } from "./one-member.ts";
 
 const [K1, K2] = [keyOf(1), keyOf(2)];
 
@@ -172,7 +172,7 @@ describe("serf's state on push/pull", () => {
     const message = reply?.kind === "reply" ? reply.message : undefined;
     const state = message?.type === "push-pull" ? decodeSerf(message.userState) : undefined;
     expect(state).toMatchObject({ type: "state", lTime: 7, leftMembers: ["m3"] });
-    expect(state?.type === "state" && state.statusLTimes.get("m3")).toBe(6);
+    expect(state?.type === "state" && [...state.statusLTimes]).toEqual([["m3", 6]]);
   });
 
   it("brings the words that were missed, and the clocks", () => {
@@ -245,6 +245,20 @@ describe("events and queries of others", () => {
     expect(isPassedOn("first")).toBe(true);
   });
 
+  it("go out behind news of members, and no packet is longer than it may be", () => {
+    const me = new OneMember();
+    me.answers = () => true;
+    for (let n = 2; n < 90; n++) me.hear(n, alive(`m${n}`, n, 5, tags({ region: "x".repeat(n) })));
+    for (let n = 0; n < 100; n++)
+      me.hear(2, user({ type: "user-event", lTime: 3, name: `e${n}`, payload: new Uint8Array(n), coalesce: true }));
+    me.pass(20_000);
+    const both = me.packets.filter(({ messages }) => new Set(messages.map(({ type }) => type)).size > 1);
+    expect(both.length).toBeGreaterThan(10);
+    const longestBytes = Math.max(...me.packets.map(({ messages }) => packetBytes(messages)));
+    expect(longestBytes).toBeLessThanOrEqual(1390 + 2); // the compound's head
+    expect(longestBytes).toBeGreaterThan(1200);
+  });
+
   it("wait in a bounded queue", () => {
     const me = withAgent();
     for (let n = 0; n < 200; n++)
@@ -315,6 +329,9 @@ describe("item 20: keys", () => {
     me.pass(1000);
     const { lTime = 0, id = 0 } = told(me, "query")[0] ?? {};
     const payload = encodeKeyResponse({ ok: true, message: "", keys: [], primaryKey: "" });
+    // To another question, and that it came at all, are no answers.
+    me.hearSealed(3, user({ type: "query-response", lTime: lTime + 1, id, from: "m3", flags: 0, payload }));
+    me.hearSealed(3, user({ type: "query-response", lTime, id, from: "m3", flags: 1, payload }));
     me.hearSealed(2, user({ type: "query-response", lTime, id, from: "m2", flags: 0, payload }));
     me.pass(500);
     me.forget();

@@ -45,6 +45,10 @@ describe("item 19: an address that no member has", () => {
       "a name claimed there, and taken at once",
       [alive("m2", 77, 6, later("m2")), alive("y", 77, 1), alive("m4", 77, 5)],
     ],
+    [
+      "ourselves, started earlier there, and then a member",
+      [alive("me", 77, 6, tags({ actor: actor("me", 4000) })), alive("y", 77, 1), alive("m4", 77, 5)],
+    ],
   ];
   it.each(said)("is sent no more than came from it, and one packet at once and one later: %s", (_, messages) => {
     const me = settled();
