@@ -118,8 +118,8 @@ export class Swim {
   }
 
   /** What is bounded, for metrics and checks: rows ≤ membersMax, queued news and measured members ≤ rows, deaths ≤
-   *  2 · rows + 1. */
-  sizes(): Record<"members" | "queued" | "deaths" | "relays" | "claims" | "timers" | "measured", number> {
+   *  2 · rows + 1; who is to be probed, those too who died since the round began. */
+  sizes(): Record<"members" | "queued" | "deaths" | "relays" | "claims" | "timers" | "measured" | "toProbe", number> {
     const { table, broadcasts, timerCount, vivaldi } = this.#context;
     return {
       members: table.size,
@@ -129,6 +129,7 @@ export class Swim {
       claims: this.#rumours.claims.size,
       timers: timerCount,
       measured: vivaldi.size,
+      toProbe: table.probeOrderSize,
     };
   }
 

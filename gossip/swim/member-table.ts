@@ -96,6 +96,10 @@ export class MemberTable {
     return this.#recentlyDead.length;
   }
 
+  get probeOrderSize(): number {
+    return this.#probeOrder.length;
+  }
+
   get(name: string): MemberRecord | undefined {
     return this.#byName.get(name);
   }

@@ -272,6 +272,15 @@ describe("item 11: a member behind NAT has an address for each side", () => {
     expect(me.passUntilSent("alive", "m2").message.address).toEqual(inside);
   });
 
+  it("what it tells others may be, where we are, the address of somebody else, who stays known by it", () => {
+    const me = new OneMember({ meta: { region: "eu" } });
+    me.hear(2, alive("m2", 2, 5));
+    me.hear(2, { ...alive("m9", 2, 5, tags({ "at.eu": "203.0.113.9:9946" })) });
+    me.hear(2, { type: "dead", node: "m9", incarnation: 5, from: "m9" });
+    me.step({ kind: "join", seeds: [at(2)] });
+    expect(me.streams).toEqual([]); // that seed is there
+  });
+
   it("and those of others don't; what is no address is as if it weren't there", () => {
     for (const region of ["us", "ap"]) {
       const me = new OneMember({ meta: { region } });

@@ -108,6 +108,7 @@ describe("gossip host: members", () => {
     simulated(async (kernel) => {
       const [a, b, c] = await trio(kernel);
       await c.host.leave();
+      await c.host.leave(); // it has: nothing to wait for
       await c.host.close();
       c.node.crash();
       await kernel.until(() => [a, b].every(({ host }) => host.member("c")?.state === "left"), 3000);

@@ -26,6 +26,20 @@ describe("gossip host: options", () => {
     );
 
   it(
+    "64 seeds are of use, and of remembered addresses those that are addresses",
+    simulated(async (kernel) => {
+      const { host } = kernel.makeWorld({ name: "old", region: "eu" });
+      const seeds = Array.from({ length: 64 }, (_, i) => `10.9.0.${i}:1`);
+      const remembered = ["junk", "old.example:7002", "dns://old:7002", `${host}:${PORT}`];
+      const a = await start(kernel, "a", [], { seeds, remembered });
+      await a.host.close();
+      const b = await start(kernel, "b", [], { remembered });
+      expect(b.host.seedSources()).toEqual([]); // nobody is asked for them
+      await b.host.close();
+    }),
+  );
+
+  it(
     "a name of 255 bytes is a name",
     simulated(async (kernel) => {
       const name = `${"é".repeat(127)}x`;
@@ -131,11 +145,13 @@ describe("gossip host: options", () => {
         meta: new Map(),
         onEvent: () => {
           thrown += 1;
-          throw new Error("not my day");
+          if (thrown === 1) throw new Error("not my day");
         },
       });
       expect(() => b.updateMeta(new Map([["a", "b"]]))).toThrow("not my day");
       expect([thrown, b.self.meta.get("a")]).toEqual([1, "b"]);
+      b.updateMeta(new Map([["a", "c"]]));
+      expect([thrown, b.self.meta.get("a")]).toEqual([2, "c"]);
       await b.close();
       await a.host.close();
     }),

@@ -267,6 +267,14 @@ describe("item 18: finding each other again", () => {
     expect(new Set(partners)).toEqual(new Set([at(3).host]));
   });
 
+  it("where all of many are suspects, none is compared with, and looking for one ends", () => {
+    const me = new OneMember({ profile: { pushPullIntervalMs: 100, suspicionMultiplier: 100 } });
+    me.meet(...Array.from({ length: 20 }, (_, i) => i + 2));
+    for (let n = 2; n < 22; n++) me.hear(3, { type: "suspect", node: `m${n}`, incarnation: 5, from: "m3" });
+    me.pass(1000);
+    expect(me.streams.filter(({ message }) => message.type === "push-pull")).toEqual([]);
+  });
+
   it("as long as nobody is there, addresses of an earlier life are tried beside the seeds, one at a time", () => {
     const me = new OneMember();
     me.step({ kind: "join", seeds: [at(9)], remembered: [at(2), at(3)] });

@@ -130,6 +130,11 @@ describe("item 19: whoever knows the label may say a lot, and it is held within 
       me.hear(3, alive("m2", 2, 11 + i));
     }
     expect(me.swim.sizes().deaths).toBeLessThanOrEqual(2 * 4 + 1);
+    const alone = new OneMember().meet(2, 3);
+    alone.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    alone.hear(2, alive("m2", 2, 6));
+    alone.pass(1000);
+    expect(alone.swim.sizes().deaths).toBe(0); // it came back: none of the dead
   });
 
   it("answered relays count as open for as long as unanswered ones: no more timers than relays", () => {
