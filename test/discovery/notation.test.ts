@@ -75,12 +75,20 @@ describe("how seeds are written", () => {
     ["consul://127.0.0.1:8500/%e0", "must name Consul's HTTP address and a service"],
     ["consul://127.0.0.1:8500/x?near=a", "stand tag, dc, passing and their values"],
     ["consul://127.0.0.1:8500/x?passing=maybe", "passing is true or false"],
+    [`consul://127.0.0.1:8500/${"x".repeat(256)}`, "must name Consul's HTTP address and a service"],
+    ["consul://127.0.0.1:8500/\ud800", "must name Consul's HTTP address and a service"],
+    [`dns://${"a.".repeat(127)}:1`, "must name a host"],
     ["kubernetes://starling", "must name a namespace and a service"],
     ["kubernetes://10.0.0.1:6443/ns/svc", "where the API is, cluster.kubernetes_api says"],
     ["kubernetes://ns/svc?port=Gossip", "port is the name of one of the service's ports"],
     ["kubernetes://ns/svc?port=99999", "port is the name of one of the service's ports"],
   ])("%s is refused with what to do", (text, sentence) => {
     expect(refusal(text)).toContain(sentence);
+  });
+
+  test("what is long is repeated in part", () => {
+    expect(refusal("x".repeat(1000))).toBe(`gossip seed "${"x".repeat(200)}…" must look like host:port or [ipv6]:port`);
+    expect(parseSeed(`dns://${"a.".repeat(126)}b:1`).kind).toBe("dns"); // 253 characters, DNS's bound
   });
 
   test.each([

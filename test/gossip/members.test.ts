@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
-import { parseNodeId } from "../../src/kernel/ids.ts";
+import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import { Members, Regions } from "../../src/members.ts";
-import { testConfig } from "../http/harness.ts";
+import type { Log } from "../../src/world/world.ts";
+import { memberOf, testConfig } from "../http/harness.ts";
 import type { SimKernel } from "../sim/world.ts";
 import { PORT, type Started, simulated, start, trio } from "./hosts.ts";
 
@@ -54,6 +55,37 @@ it(
     expect(heard).toHaveLength(3);
   }),
 );
+
+it(
+  "a death and a conflict are warnings in the log, the rest is information",
+  simulated(async (kernel) => {
+    const a = await start(kernel, "a");
+    const lines: string[] = [];
+    const line = (level: string) => (event: string) => void lines.push(`${level} ${event}`);
+    const log: Log = {
+      info: line("info"),
+      warn: line("warn"),
+      error: line("error"),
+      debug: line("debug"),
+      child: () => log,
+    };
+    const members = new Members(() => a.host, { ...a.node.world, log }, new Regions(testConfig()));
+    const at = a.host.local;
+    members.onEvent({ kind: "conflict", name: "a", kept: at, refused: at, role: "observer" });
+    members.onEvent({ kind: "member-dead", name: "a", member: a.host.self, by: "b" });
+    members.onEvent({ kind: "member-suspect", name: "a", member: a.host.self, by: "b" });
+    expect(lines).toEqual(["warn gossip.conflict", "warn gossip.member-dead", "info gossip.member-suspect"]);
+  }),
+);
+
+it("in which region an address is, is learnt from gossip only where the development network needs it", () => {
+  const view = { ...memberOf(parseNodeId("us-1"), parseRegion("us"), 0), gossipAddress: "10.0.0.1:7002" };
+  for (const dev of [true, false]) {
+    const regions = new Regions({ ...testConfig(), dev });
+    regions.learn(view);
+    expect(regions.of({ host: "10.0.0.1", port: 7002 })).toBe(dev ? "us" : undefined);
+  }
+});
 
 it(
   "a round trip is estimated between two members, and not from one to itself",

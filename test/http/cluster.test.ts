@@ -179,7 +179,9 @@ describe("events", () => {
     for (let i = 0; i < 300; i++)
       for (const listener of node.memberListeners)
         listener({ ...memberOf(...ownerOf(1), node.nowMs), incarnation: i }, { kind: "refuted" });
+    node.advance(15_000);
     const text = await stream.next();
+    expect(text).not.toContain("still here"); // it would push out an event
     expect(text).toMatch(/^event: dropped\ndata: \{"events":44\}\n\n/);
     expect(text.match(/event: member/g)?.length).toBe(256);
     for (const listener of node.memberListeners) listener(memberOf(...ownerOf(1), node.nowMs), { kind: "refuted" });

@@ -81,6 +81,11 @@ describe("gossip keys", () => {
     ).toMatchObject({ complete: true });
   });
 
+  test("a request of more than 4 KiB is none about keys", async () => {
+    const body = { operation: "use", key: KEY, more: "x".repeat(4096) };
+    expect(await asked({ members: 1, answers: new Map() }, "POST", body)).toMatchObject({ status: 413 });
+  });
+
   test("what a member calls a key and isn't one is shown as unreadable", async () => {
     const answers = new Map([["eu-1", holding("?", "?")]]);
     expect((await asked({ members: 1, answers })).keys).toEqual([{ key: "unreadable", members: 1, using: 1 }]);

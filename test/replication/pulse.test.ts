@@ -96,6 +96,11 @@ describe("a gray peer", () => {
 
   it("isn't one that is merely far, or whose short way took a little longer", () => {
     expect(beating(30, 300).pulse.isSlow).toBe(false);
+    const far = beating(30, 300);
+    for (let i = 0; i < 20; i++) far.pulse.heard(far.lastMs + i, 1200);
+    expect(far.pulse.isSlow).toBe(false); // four times the fastest, and not more
+    for (let i = 20; i < 40; i++) far.pulse.heard(far.lastMs + i, 1201);
+    expect(far.pulse.isSlow).toBe(true);
     const { pulse, lastMs } = beating(30, 0.2);
     for (let i = 0; i < 20; i++) pulse.heard(lastMs + i, 20);
     expect(pulse.isSlow).toBe(false);
