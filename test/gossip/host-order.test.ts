@@ -119,3 +119,55 @@ it(
     expect(said).toEqual(["asked", "closed"]);
   }),
 );
+
+it(
+  "of several things that its host threw when it was told of them, the first is what the caller hears",
+  simulated(async (kernel) => {
+    let host: GossipHost | undefined;
+    const said = ["first", "second"];
+    const a = await start(kernel, "a", [], {}, () => {
+      const what = said.shift();
+      if (what === "first") host?.updateMeta(new Map([["told", "again"]]));
+      throw new Error(what);
+    });
+    host = a.host;
+    expect(() => a.host.updateMeta(new Map([["told", "once"]]))).toThrow("first");
+    expect([said, a.host.self.meta.get("told")]).toEqual([[], "again"]);
+  }),
+);
+
+it(
+  "an exchange has ten seconds from its beginning: what connecting took is taken from it",
+  simulated(async (kernel) => {
+    const silent = kernel.makeWorld({ name: "b", region: "eu" });
+    const closedMs: number[] = [];
+    await silent.world.network.listen({ host: silent.host, port: PORT }, (stream) => {
+      stream.open({ onData: () => undefined, onClose: () => void closedMs.push(kernel.nowMs) });
+    });
+    const { world, host } = kernel.makeWorld({ name: "a", region: "eu" });
+    const network: World["network"] = Object.create(world.network, {
+      bindDatagrams: { value: world.network.bindDatagrams.bind(world.network) },
+      listen: { value: world.network.listen.bind(world.network) },
+      connect: {
+        value: async (...[to, timeoutMs]: Parameters<World["network"]["connect"]>) => {
+          await kernel.sleep(6000);
+          return world.network.connect(to, timeoutMs);
+        },
+      },
+    });
+    const a = await startGossip({
+      world: { ...world, network },
+      config: {
+        ...{ name: "a", bind: { host, port: PORT }, label: "shop", profile: PROFILES.lan },
+        ...{ ...CLEAR, lookups: LOOKUPS, seeds: [`${silent.host}:${PORT}`] },
+      },
+      meta: new Map(),
+      onEvent: () => undefined,
+    });
+    const startMs = kernel.nowMs;
+    await kernel.until(() => closedMs.length > 0, 20_000);
+    expect((closedMs[0] ?? 0) - startMs).toBeGreaterThanOrEqual(10_000);
+    expect((closedMs[0] ?? 0) - startMs).toBeLessThan(11_000);
+    await a.close();
+  }),
+);

@@ -141,18 +141,18 @@ describe("item 8: relays", () => {
     expect(asked.message.node).toBe("m58");
     expect(me.sent("indirect-ping").some(isFar)).toBe(true);
     expect(me.sent("indirect-ping")).toHaveLength(2);
-    const told = new Set<string>();
+    const told: string[] = [];
     for (let incarnation = 6; incarnation < 26; incarnation++) {
       me.forget();
       me.hear(2, alive("m2", 2, incarnation, tags({ region: "eu" })));
       me.passUntilSent("alive", "m2");
       const toldTo = me.sent("alive").filter(({ packet }) => packet.messages[0]?.type !== "ping");
       expect(toldTo.length).toBeLessThanOrEqual(2);
-      for (const { to } of toldTo.filter(isFar)) told.add(to.host);
+      told.push(...toldTo.filter(isFar).map(({ to }) => to.host));
       me.pass(600);
       expect(me.packets.some((packet) => packet.messages[0]?.type !== "ping" && isFar(packet))).toBe(true);
     }
-    expect(told.size).toBe(3); // not always the same one
+    for (const n of [58, 59, 60]) expect(told.filter((host) => host === at(n).host).length).toBeLessThan(12); // of 20
   });
 });
 
