@@ -3,7 +3,7 @@ import { type GossipConfig, type GossipHost, startGossip } from "../../gossip/dr
 import { PROFILES } from "../../gossip/index.ts";
 import type { Address, Stream, World } from "../../src/world/world.ts";
 import { CLEAR, LOOKUPS } from "./envelopes.ts";
-import { PORT, simulated, start } from "./hosts.ts";
+import { PORT, simulated, start, withNetwork } from "./hosts.ts";
 
 describe("gossip host: options", () => {
   const refusals: [string, Partial<GossipConfig>, RegExp][] = [
@@ -33,9 +33,27 @@ describe("gossip host: options", () => {
       const remembered = ["junk", "old.example:7002", "dns://old:7002", `${host}:${PORT}`];
       const a = await start(kernel, "a", [], { seeds, remembered });
       await a.host.close();
-      const b = await start(kernel, "b", [], { remembered });
-      expect(b.host.seedSources()).toEqual([]); // nobody is asked for them
-      await b.host.close();
+      const { world, host: at } = kernel.makeWorld({ name: "b", region: "eu" });
+      const tried = new Set<string>();
+      const connect: World["network"]["connect"] = ({ host: to }, timeoutMs) => {
+        tried.add(to);
+        return world.network.connect({ host: to, port: PORT }, timeoutMs);
+      };
+      const bind = { host: at, port: PORT };
+      const b = await startGossip({
+        world: withNetwork(world, { connect }),
+        config: {
+          ...{ name: "b", bind, label: "s", profile: PROFILES.lan, seeds: [] },
+          ...CLEAR,
+          lookups: LOOKUPS,
+          remembered,
+        },
+        meta: new Map(),
+        onEvent: () => undefined,
+      });
+      await kernel.sleep(120_000);
+      expect([[...tried], b.seedSources()]).toEqual([[host], []]);
+      await b.close();
     }),
   );
 

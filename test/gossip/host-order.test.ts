@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import type { GossipHost } from "../../gossip/drivers/gossip-host.ts";
 import { startGossip } from "../../gossip/drivers/gossip-host.ts";
 import { encodePacket, encodeStream, PROFILES } from "../../gossip/index.ts";
-import type { Log, World } from "../../src/world/world.ts";
+import type { Log, Stream, World } from "../../src/world/world.ts";
 import { CLEAR, LOOKUPS, labelled } from "./envelopes.ts";
-import { PORT, sees, simulated, start } from "./hosts.ts";
+import { PORT, sees, simulated, start, withNetwork } from "./hosts.ts";
 import { NO_BYTES } from "./one-member.ts";
 
 // In which order a host does things, and what it lets in first.
@@ -37,7 +37,10 @@ describe("after a stall (item 16)", () => {
   }
 
   /** How many turns of the loop a host lets pass before it judges, with this waiting in its sockets. */
-  function stalled(waiting: "nothing" | "a packet" | "a stream's bytes", stallMs: number): Promise<Stalled> {
+  function stalled(
+    waiting: "nothing" | "a packet" | "a question's bytes" | "an answer's bytes",
+    stallMs: number,
+  ): Promise<Stalled> {
     let seen: Stalled | undefined;
     return simulated(async (kernel) => {
       const { world, host: at, stall } = kernel.makeWorld({ name: "a", region: "eu" });
@@ -58,16 +61,22 @@ describe("after a stall (item 16)", () => {
         debug: line("debug"),
         child: () => log,
       };
+      const other = kernel.makeWorld({ name: "other", region: "eu" });
+      let asker: Stream | undefined;
+      await other.world.network.listen({ host: other.host, port: PORT }, (stream) => {
+        stream.open({ onData: () => undefined, onClose: () => undefined });
+        asker = stream;
+      });
+      const seeds = waiting === "an answer's bytes" ? [`${other.host}:${PORT}`] : [];
       const host = await startGossip({
         world: { ...world, timers, log },
         config: {
-          ...{ name: "a", bind: { host: at, port: PORT }, label: "shop", profile: PROFILES.lan, seeds: [] },
+          ...{ name: "a", bind: { host: at, port: PORT }, label: "shop", profile: PROFILES.lan, seeds },
           ...{ ...CLEAR, lookups: LOOKUPS },
         },
         meta: new Map(),
         onEvent: () => undefined,
       });
-      const other = kernel.makeWorld({ name: "other", region: "eu" });
       const to = { host: at, port: PORT };
       const socket = await other.world.network.bindDatagrams({ host: other.host, port: 9 }, () => undefined);
       const stream = await other.world.network.connect(to, 1000);
@@ -78,8 +87,9 @@ describe("after a stall (item 16)", () => {
       await kernel.sleep(stallMs / 2);
       const ping = { type: "ping", seq: 1, node: "a", ...source } as const;
       if (waiting === "a packet") socket.send(to, encodePacket([ping], label, false));
-      if (waiting === "a stream's bytes")
-        stream.write(encodeStream({ type: "push-pull", join: false, nodes: [], userState: NO_BYTES }, label));
+      const table = encodeStream({ type: "push-pull", join: false, nodes: [], userState: NO_BYTES }, label);
+      if (waiting === "a question's bytes") stream.write(table);
+      if (waiting === "an answer's bytes") asker?.write(table);
       await kernel.sleep(stallMs / 2 + 500);
       seen = { turns, logged, host };
     })().then(() => {
@@ -91,7 +101,8 @@ describe("after a stall (item 16)", () => {
   it("two turns must bring nothing, so what waits is let in first", async () => {
     expect((await stalled("nothing", 3000)).turns).toBe(2);
     expect((await stalled("a packet", 3000)).turns).toBe(3);
-    expect((await stalled("a stream's bytes", 3000)).turns).toBe(3);
+    expect((await stalled("a question's bytes", 3000)).turns).toBe(3);
+    expect((await stalled("an answer's bytes", 3000)).turns).toBe(3);
   });
 
   it("it is counted, and told aloud from half a second on", async () => {
@@ -145,18 +156,14 @@ it(
       stream.open({ onData: () => undefined, onClose: () => void closedMs.push(kernel.nowMs) });
     });
     const { world, host } = kernel.makeWorld({ name: "a", region: "eu" });
-    const network: World["network"] = Object.create(world.network, {
-      bindDatagrams: { value: world.network.bindDatagrams.bind(world.network) },
-      listen: { value: world.network.listen.bind(world.network) },
-      connect: {
-        value: async (...[to, timeoutMs]: Parameters<World["network"]["connect"]>) => {
-          await kernel.sleep(6000);
-          return world.network.connect(to, timeoutMs);
-        },
+    const slow = withNetwork(world, {
+      connect: async (to, timeoutMs) => {
+        await kernel.sleep(6000);
+        return world.network.connect(to, timeoutMs);
       },
     });
     const a = await startGossip({
-      world: { ...world, network },
+      world: slow,
       config: {
         ...{ name: "a", bind: { host, port: PORT }, label: "shop", profile: PROFILES.lan },
         ...{ ...CLEAR, lookups: LOOKUPS, seeds: [`${silent.host}:${PORT}`] },
