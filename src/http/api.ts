@@ -18,7 +18,10 @@ export type HeaderMap = Record<string, string>;
 /** What all routes share. */
 export interface Api extends HttpDeps {
   readonly tokens: Tokens;
+  /** Of a row that was read. */
   readonly factsOf: FactsOf;
+  /** Of a row that was just written. */
+  readonly writtenFactsOf: FactsOf;
   /** Every owner's region, this node's too. */
   readonly regions: ReadonlyMap<NodeId, Region>;
   /** `Starling-Staleness`. */
@@ -29,11 +32,13 @@ export function makeApi(deps: HttpDeps): Api {
   const { config, world, replica } = deps;
   const { sha256 } = world;
   const tokens = new Tokens({ sha256, salt: config.cluster.salt, clusterId: config.cluster.id });
+  const facts = makeFacts({ sha256, salt: config.cluster.salt, tokens });
   const owners = config.cluster.owners.map(({ id, region }) => [id, region] as const);
   return {
     ...deps,
     tokens,
-    factsOf: makeFacts({ sha256, salt: config.cluster.salt, tokens }),
+    factsOf: facts.read,
+    writtenFactsOf: facts.written,
     regions: new Map([...owners, [replica.node, replica.region]]),
     staleness: makeStaleness(deps),
   };
