@@ -24,6 +24,8 @@ export interface Api extends HttpDeps {
   readonly writtenFactsOf: FactsOf;
   /** Every owner's region, this node's too. */
   readonly regions: ReadonlyMap<NodeId, Region>;
+  /** Each of them once. */
+  readonly regionNames: readonly Region[];
   /** `Starling-Staleness`. */
   staleness(): string;
 }
@@ -34,12 +36,14 @@ export function makeApi(deps: HttpDeps): Api {
   const tokens = new Tokens({ sha256, salt: config.cluster.salt, clusterId: config.cluster.id });
   const facts = makeFacts({ sha256, salt: config.cluster.salt, tokens });
   const owners = config.cluster.owners.map(({ id, region }) => [id, region] as const);
+  const regions = new Map([...owners, [replica.node, replica.region] as const]);
   return {
     ...deps,
     tokens,
     factsOf: facts.read,
     writtenFactsOf: facts.written,
-    regions: new Map([...owners, [replica.node, replica.region]]),
+    regions,
+    regionNames: [...new Set(regions.values())],
     staleness: makeStaleness(deps),
   };
 }

@@ -138,5 +138,5 @@ function addWritten(headers: HeaderMap, facts: Facts): void {
 
 /** `eu=2, us=0`: every region that has owners. */
 export function durableText(api: Api, { durable }: WriteResult): string {
-  return [...new Set(api.regions.values())].map((region) => `${region}=${durable.get(region) ?? 0}`).join(", ");
+  return api.regionNames.map((region) => `${region}=${durable.get(region) ?? 0}`).join(", ");
 }

@@ -278,10 +278,12 @@ export class Batch {
   }
 
   #vectors(): Commit["vectors"] {
-    return [...this.states].flatMap(([partition, state]) => {
+    const vectors: Commit["vectors"][number][] = [];
+    for (const [partition, { vector }] of this.states) {
       const { vector: before } = this.#stateBefore(partition);
-      return state.vector.missingFrom(before).map(({ actor, to }) => ({ partition, actor, seq: to }));
-    });
+      for (const { actor, to } of vector.missingFrom(before)) vectors.push({ partition, actor, seq: to });
+    }
+    return vectors;
   }
 }
 

@@ -115,7 +115,7 @@ class Connections {
   begin(socket: Socket, outgoing: ServerResponse): void {
     this.#change(socket, 1);
     outgoing.shouldKeepAlive &&= !this.#closing;
-    outgoing.once("close", () => this.#change(socket, -1));
+    outgoing.on("close", () => this.#change(socket, -1)); // comes once
   }
 
   #change(socket: Socket, by: number): void {

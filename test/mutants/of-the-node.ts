@@ -41,8 +41,8 @@ const ofTheWritePath: readonly Mutant[] = [
     "makeActorId(this.#node, 1, 1)",
   ]),
   batch("vectors-not-all-saved", BY_SIM, [
-    "    return [...this.states].flatMap(([partition, state]) => {",
-    "    return [...this.states].slice(0, 1).flatMap(([partition, state]) => {",
+    "    for (const [partition, { vector }] of this.states) {",
+    "    for (const [partition, { vector }] of [...this.states].slice(0, 1)) {",
   ]),
   batch("conflicts-not-indexed", BY_SIM, [
     "      rows.push({ bucket, key, slot, body: working.encoded, conflict });",

@@ -54,7 +54,7 @@ export const ofTheKernel: readonly Mutant[] = [
   codec("stamps-in-any-order-accepted", BY_KERNEL, [" || stampIndex > usedStamps", ""]),
   codec("live-and-removed-accepted", BY_KERNEL, ["if (row.cells.has(key)) throw", "if (!key) throw"]),
   codec("trailing-bytes-accepted", BY_KERNEL, ["  input.end();\n", ""]),
-  codec("stubs-not-written", BY_KERNEL, ["writeDots(out, row.stubs.values());", "writeDots(out, []);"]),
+  codec("stubs-not-written", BY_KERNEL, ["writeDots(out, [...row.stubs.values()]);", "writeDots(out, []);"]),
   codec("stamps-confused", BY_KERNEL, ["    a.suspect === b.suspect &&\n", ""]),
   contents("reset-unsorted-accepted", BY_KERNEL, [
     "if (last && (compareText(last.actor, next.actor)",
