@@ -35,7 +35,7 @@ export const ofTheKernel: readonly Mutant[] = [
     "compareText(before, actor) >= 0 || seq === 0",
     "compareText(before, actor) >= 0",
   ]),
-  dots("dots-unsorted", BY_KERNEL, ["return dots.sort(compareDots);", "return dots;"]),
+  dots("dots-unsorted", BY_KERNEL, ["return [...dots].sort(compareDots);", "return dots;"]),
   dots("dots-touching-accepted", BY_KERNEL, [" || touches || ", " || (touches && first < 0) || "]),
   dots("dots-without-bound", BY_KERNEL, ["dots.length + length > maxDots", "dots.length + length > 2 * maxDots"]),
   dots("empty-actors-accepted", BY_KERNEL, ["    if (runs === 0) throw", "    if (runs < 0) throw"]),
