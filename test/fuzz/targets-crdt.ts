@@ -28,7 +28,7 @@ function dotsOf(bytes: Uint8Array): { dots: ReturnType<typeof readDots> } {
 
 function dotsBytes(dots: Iterable<Parameters<typeof writeDots>[1] extends Iterable<infer D> ? D : never>): Uint8Array {
   const out = new Writer();
-  writeDots(out, dots);
+  writeDots(out, [...dots]);
   return out.finish();
 }
 
