@@ -69,7 +69,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       ...(extras.tuning && { tuning: extras.tuning }),
     });
     closers.push(() => replica.stop());
-    const peer = await world.network.listen(config.peer.bind, (stream) => replica.accept(stream));
+    const peer = await world.network.listen(config.peer.bind, (stream) => replica.door.accept(stream));
     closers.push(() => peer.close());
     const members = new Members(() => gossip, world, regions);
     const app = makeApp({

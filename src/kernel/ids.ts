@@ -10,7 +10,8 @@ export type ActorId = Branded<string, "ActorId">;
 /** A region's name: `[a-z0-9-]{1,32}`. */
 export type Region = Branded<string, "Region">;
 
-const NAME = /^[a-z0-9](?:[a-z0-9-]{0,31})$/;
+/** Of a node or a region. */
+export const NAME: RegExp = /^[a-z0-9](?:[a-z0-9-]{0,31})$/;
 const ACTOR = /^([a-z0-9][a-z0-9-]{0,31})@([0-9a-z]{1,11})\.([0-9a-f]{8})$/;
 
 export function parseNodeId(text: string): NodeId {

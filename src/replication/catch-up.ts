@@ -10,11 +10,12 @@ import {
   wantsCopy,
 } from "../../crdt/index.ts";
 import { InputError } from "../kernel/assert.ts";
+import { parseBody } from "../peer/frames.ts";
 import type { StoreCopy } from "../storage/store.ts";
 import type { Timer } from "../world/world.ts";
 import { Unavailable } from "./api.ts";
-import type { WireRow } from "./peer/frames.ts";
-import { copyOpenReply, copyReadReply, parseBody } from "./peer/frames.ts";
+import type { WireRow } from "./peer/bodies.ts";
+import { copyOpenReply, copyReadReply } from "./peer/bodies.ts";
 import type { BulkSource } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
 import type { Repair, RepairOptions } from "./repair.ts";

@@ -1,17 +1,5 @@
 import type { NodeId } from "../kernel/ids.ts";
-
-/** This node's two clocks, read at once. */
-export interface Instant {
-  readonly wallMs: number;
-  readonly monotonicMs: number;
-}
-
-/** A peer was asked for its wall time, and answered. */
-export interface ClockExchange {
-  readonly asked: Instant;
-  readonly answered: Instant;
-  readonly peerWallMs: number;
-}
+import type { ClockExchange, Instant } from "../peer/link.ts";
 
 export interface ClockSample {
   readonly peer: NodeId;

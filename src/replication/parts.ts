@@ -1,6 +1,7 @@
 import type { Layout, VersionVector } from "../../crdt/index.ts";
 import type { Config } from "../config/types.ts";
 import type { NodeId } from "../kernel/ids.ts";
+import { HEARTBEAT_MS } from "../peer/link.ts";
 import type { Store, StoreState } from "../storage/store.ts";
 import type { Address, Stream, World } from "../world/world.ts";
 import type { PeerSync } from "./api.ts";
@@ -8,7 +9,6 @@ import { CatchUp } from "./catch-up.ts";
 import { DiskRoom } from "./disk-room.ts";
 import type { Owners } from "./owners.ts";
 import type { Partition } from "./partitions.ts";
-import { HEARTBEAT_MS } from "./peer/link.ts";
 import { Peers } from "./peers.ts";
 import type { Published } from "./pipeline.ts";
 import { Pipeline } from "./pipeline.ts";

@@ -5,23 +5,25 @@ import type { SyncHost, SyncMessage } from "../../gossip/antientropy/session.ts"
 import { answerSync, HASH_BYTES } from "../../gossip/antientropy/session.ts";
 import type { Config } from "../config/types.ts";
 import { InputError, present } from "../kernel/assert.ts";
-import { concatBytes, Writer } from "../kernel/bytes.ts";
+import { concatBytes } from "../kernel/bytes.ts";
 import type { NodeId } from "../kernel/ids.ts";
 import { nodeOfActor } from "../kernel/ids.ts";
+import { PeerDoor } from "../peer/door.ts";
+import type { Hello, Traffic } from "../peer/frames.ts";
+import { makeHello } from "../peer/hello.ts";
+import type { ClockExchange } from "../peer/link.ts";
 import type { LogRecord, Store } from "../storage/store.ts";
 import type { Address, Stream, World } from "../world/world.ts";
 import type { PeerSync } from "./api.ts";
 import type { CatchUp } from "./catch-up.ts";
-import type { ClockExchange } from "./clock-watch.ts";
 import type { Received } from "./jobs.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { Owners } from "./owners.ts";
 import type { Partition } from "./partitions.ts";
 import { decodeInParts } from "./peer/entries.ts";
-import type { Hello } from "./peer/frames.ts";
 import type { BulkSource, PeerHost } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
-import { IncomingPeers, PROTOCOL, USUAL_LEAF_BITS } from "./peer/incoming.ts";
+import { IncomingPeers } from "./peer/incoming.ts";
 import { OutgoingPeer } from "./peer/outgoing.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { Repair } from "./repair.ts";
@@ -56,7 +58,9 @@ export class Peers implements PeerHost {
   readonly partitions: readonly Partition[];
   readonly syncIntervalMs: number;
   readonly heartbeatMs: number;
-  readonly incoming: IncomingPeers;
+  /** Of all links that peers open to this node. */
+  readonly door: PeerDoor;
+  readonly #mine: Omit<Hello, "traffic">;
   #outgoing: readonly OutgoingPeer[] = [];
   #isStarted = false;
   readonly #vectorHashes = new Map<number, { readonly vector: VersionVector; readonly hash: Uint8Array }>();
@@ -70,7 +74,11 @@ export class Peers implements PeerHost {
     this.partitions = options.partitions;
     this.syncIntervalMs = options.config.replication.syncIntervalMs;
     this.heartbeatMs = options.heartbeatMs;
-    this.incoming = new IncomingPeers(this, this.#answers(), options.attribute);
+    const { world, layout, heartbeatMs, attribute } = options;
+    const { cluster, node } = options.config;
+    this.#mine = makeHello({ cluster, node, layout }, world.sha256);
+    this.door = new PeerDoor({ world, mine: this.#mine, heartbeatMs, attribute });
+    this.door.serve(["delta", "bulk"], new IncomingPeers(this, this.#answers()));
     this.#follow();
     options.owners.onChange(() => this.#follow());
   }
@@ -113,7 +121,7 @@ export class Peers implements PeerHost {
   stop(): void {
     this.#isStarted = false;
     for (const peer of this.outgoing) peer.stop();
-    this.incoming.stop();
+    this.door.stop();
   }
 
   /** Gossip heard of a node (again): no need to wait for the next try. */
@@ -145,22 +153,8 @@ export class Peers implements PeerHost {
     return present(this.partitions[id], "a partition of the layout");
   }
 
-  hello(traffic: Hello["traffic"]): Hello {
-    const { cluster, node } = this.#o.config;
-    const proof = this.world.sha256(new Writer().raw(cluster.salt).text("peer").text(cluster.id).finish()).slice(0, 16);
-    const { partitionBits, leafBits } = this.#o.layout;
-    return {
-      cluster: cluster.id,
-      proof,
-      node: node.id,
-      region: node.region,
-      traffic,
-      partitionBits,
-      ...(leafBits !== USUAL_LEAF_BITS && { leafBits }),
-      protocol: PROTOCOL,
-      epoch: 0,
-      features: [],
-    };
+  hello(traffic: Traffic): Hello {
+    return { ...this.#mine, traffic };
   }
 
   addressOf(node: NodeId): Address | null {

@@ -20,12 +20,13 @@ import {
 } from "../../crdt/index.ts";
 import { InputError } from "../kernel/assert.ts";
 import { equalBytes } from "../kernel/bytes.ts";
+import { parseBody } from "../peer/frames.ts";
 import type { RowKey, RowRead, Store } from "../storage/store.ts";
 import type { World } from "../world/world.ts";
 import type { BatchContext, WorkingRow } from "./batch.ts";
 import type { Partition } from "./partitions.ts";
-import type { WireRow } from "./peer/frames.ts";
-import { parseBody, rowsReply } from "./peer/frames.ts";
+import type { WireRow } from "./peer/bodies.ts";
+import { rowsReply } from "./peer/bodies.ts";
 import type { BulkSource } from "./peer/host.ts";
 import type { Answers } from "./peer/incoming.ts";
 import type { Pipeline } from "./pipeline.ts";

@@ -5,9 +5,10 @@ import { present } from "../kernel/assert.ts";
 import { toHex } from "../kernel/bytes.ts";
 import type { ActorId, NodeId, Region } from "../kernel/ids.ts";
 import { nodeOfActor } from "../kernel/ids.ts";
+import type { PeerDoor } from "../peer/door.ts";
 import type { ConflictRange, JournalRecord, KeyRange, RowKey, StoreState } from "../storage/store.ts";
 import { StoreFailedError } from "../storage/store.ts";
-import type { Stream, Timer } from "../world/world.ts";
+import type { Timer } from "../world/world.ts";
 import { checkRequest } from "./admission.ts";
 import type {
   Deletion,
@@ -122,9 +123,9 @@ export class Replica implements ReplicaApi {
     this.#schedule(isDamaged ? FIRST_HEAL_MS : this.#tendEveryMs());
   }
 
-  /** A link from a peer, as the peer port accepted it. */
-  accept(stream: Stream): void {
-    this.#peers.incoming.accept(stream);
+  /** Takes what the peer port accepts. Other parts of the node may serve traffic of their own there. */
+  get door(): PeerDoor {
+    return this.#peers.door;
   }
 
   /** Gossip heard of a node, for the first time or again. */

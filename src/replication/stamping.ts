@@ -1,9 +1,10 @@
 import type { Hlc, Stamp } from "../../crdt/index.ts";
 import { HLC_ZERO, tickHlc } from "../../crdt/index.ts";
 import type { NodeId } from "../kernel/ids.ts";
+import type { ClockExchange, Instant } from "../peer/link.ts";
 import type { World } from "../world/world.ts";
 import type { ClockStatus } from "./api.ts";
-import type { ClockExchange, ClockReading, Instant } from "./clock-watch.ts";
+import type { ClockReading } from "./clock-watch.ts";
 import { ClockWatch, isOff, isSound, sampleOf } from "./clock-watch.ts";
 
 /** A warning ends after so long without suspicion: a clock at the edge doesn't fill the log. */

@@ -30,7 +30,7 @@ export async function prepareDataDir(dataDir: string): Promise<DataFiles> {
   };
 }
 
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, "r");
   try {
     await directory.sync();

@@ -75,6 +75,10 @@ const disk: Disk = {
     const { openSqliteStore } = await import("../storage/sqlite.ts");
     return openSqliteStore({ dataDir, nowMs: clock.wallMs });
   },
+  async openRaftStore(dataDir: string) {
+    const { openSqliteRaft } = await import("../storage/sqlite-raft.ts");
+    return openSqliteRaft(dataDir);
+  },
   async readText(path: string, bytesMax: number) {
     const file = await open(path).catch((error: NodeJS.ErrnoException) => {
       throw new Error(`cannot read ${path}: ${error.code ?? error.message}`);

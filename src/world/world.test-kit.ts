@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { founded } from "../consensus/core/core.ts";
 import { InputError } from "../kernel/assert.ts";
 import { concatBytes, toHex, utf8 } from "../kernel/bytes.ts";
 import { commitOf } from "../storage/store.ts";
@@ -30,6 +31,7 @@ export function describeWorld(name: string, make: () => WorldsUnderTest): void {
     claimConnecting(claim);
     claimDatagrams(claim);
     claimDisk(claim);
+    claimRaftDisk(claim);
     claimLookups(claim);
     claimHttp(claim);
     claimHttpEnds(claim);
@@ -168,6 +170,20 @@ function claimDisk(claim: Claim): void {
     await store.close();
     const again = await left.disk.openStore(dataDir);
     expect((await again.load()).settings.get("colour")).toBe("green");
+    await again.close();
+  });
+}
+
+function claimRaftDisk(claim: Claim): void {
+  claim("a Raft state is nothing until it is created, and then there for one at a time", async ({ left, dataDir }) => {
+    const identity = { cluster: "c", node: "n1" };
+    const store = await left.disk.openRaftStore(dataDir);
+    expect(await store.load()).toEqual({ kind: "nothing" });
+    await store.create(identity, founded(["n1"], utf8("state")));
+    await expect(left.disk.openRaftStore(dataDir)).rejects.toThrow(/in use/);
+    await store.close();
+    const again = await left.disk.openRaftStore(dataDir);
+    expect(await again.load()).toMatchObject({ kind: "whole", identity, saved: founded(["n1"], utf8("state")) });
     await again.close();
   });
 }

@@ -3,6 +3,7 @@ import { InputError } from "../kernel/assert.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
 import { splitHostPort } from "../kernel/host-port.ts";
 import type { Rng } from "../kernel/rng.ts";
+import type { RaftStore } from "../storage/raft-store.ts";
 import type { Store } from "../storage/store.ts";
 
 /** Everything a node may not have by itself: time, chance, network and disk. `node.ts` runs unchanged on the real
@@ -133,6 +134,9 @@ export interface HttpLimits {
 export interface Disk {
   /** Opens (or makes) the store in a data directory; rejects with an InputError that says what to do. */
   openStore(dataDir: string): Promise<Store>;
+  /** Opens a member's Raft state in a data directory (and makes nothing there yet); rejects with an InputError that says
+   *  what to do. */
+  openRaftStore(dataDir: string): Promise<RaftStore>;
   /** A small file that the platform provides (a token, a certificate). Rejects with an Error that says why. */
   readText(path: string, bytesMax: number): Promise<string>;
 }

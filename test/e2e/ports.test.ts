@@ -2,7 +2,7 @@ import { createSocket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { encodeFrame, FRAME, FrameReader, parseBody, refuseBody } from "../../src/replication/peer/frames.ts";
+import { encodeFrame, FRAME, FrameReader, parseBody, refuseBody } from "../../src/peer/frames.ts";
 import { json, RealCluster, until } from "./cluster.ts";
 
 describe("hostile bytes on the peer and gossip ports", () => {

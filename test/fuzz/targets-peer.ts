@@ -1,6 +1,7 @@
 import { concatBytes, utf8 } from "../../src/kernel/bytes.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
-import * as frames from "../../src/replication/peer/frames.ts";
+import * as frames from "../../src/peer/frames.ts";
+import * as bodies from "../../src/replication/peer/bodies.ts";
 import { mutateBytes, pick } from "./mutate.ts";
 import { claim, type Target, unlessRefused } from "./target.ts";
 import { mutated, toMsgpack, treeOf } from "./tree.ts";
@@ -28,18 +29,18 @@ const hello = {
 const row = { bucket: "b", key: "k", body: bytes };
 /** What a request's or a response's body may be; the frame's id chooses. */
 const INSIDE: readonly Kind[] = [
-  { schema: frames.entriesBody, body: { entries: [bytes, new Uint8Array(0)] } },
-  { schema: frames.entriesReply, body: { gaps: [{ partition: 1, actor: "a@1.00000000", from: 2 }] } },
-  { schema: frames.rangeBody, body: { partition: 1, actor: "a@1.00000000", from: 2 } },
-  { schema: frames.rangeReply, body: { entries: [bytes], more: true } },
-  { schema: frames.rowsBody, body: { partition: 1, leaves: [0, 255] } },
-  { schema: frames.rowsReply, body: { vector: bytes, sound: [1], rows: [row] } },
-  { schema: frames.copyOpenBody, body: { partition: 3 } },
-  { schema: frames.copyOpenReply, body: { id: 1, rows: 2, vector: bytes, floor: bytes } },
-  { schema: frames.copyReadBody, body: { id: 1, offset: 512 } },
-  { schema: frames.copyReadReply, body: { rows: [row, row] } },
-  { schema: frames.copyCloseBody, body: { id: 1 } },
-  { schema: frames.vectorsReply, body: { vectors: [bytes] } },
+  { schema: bodies.entriesBody, body: { entries: [bytes, new Uint8Array(0)] } },
+  { schema: bodies.entriesReply, body: { gaps: [{ partition: 1, actor: "a@1.00000000", from: 2 }] } },
+  { schema: bodies.rangeBody, body: { partition: 1, actor: "a@1.00000000", from: 2 } },
+  { schema: bodies.rangeReply, body: { entries: [bytes], more: true } },
+  { schema: bodies.rowsBody, body: { partition: 1, leaves: [0, 255] } },
+  { schema: bodies.rowsReply, body: { vector: bytes, sound: [1], rows: [row] } },
+  { schema: bodies.copyOpenBody, body: { partition: 3 } },
+  { schema: bodies.copyOpenReply, body: { id: 1, rows: 2, vector: bytes, floor: bytes } },
+  { schema: bodies.copyReadBody, body: { id: 1, offset: 512 } },
+  { schema: bodies.copyReadReply, body: { rows: [row, row] } },
+  { schema: bodies.copyCloseBody, body: { id: 1 } },
+  { schema: bodies.vectorsReply, body: { vectors: [bytes] } },
   ...[
     { kind: "start", vectors: bytes, sums: bytes },
     { kind: "same" },
@@ -48,7 +49,7 @@ const INSIDE: readonly Kind[] = [
     { kind: "vectors", items: [{ partition: 1, vector: bytes, floor: bytes }] },
     { kind: "want-sums", partition: 1, level: 0, index: 0 },
     { kind: "sums", partition: 1, level: 1, index: 15, sums: bytes },
-  ].map((body) => ({ schema: frames.syncMessage, body })),
+  ].map((body) => ({ schema: bodies.syncMessage, body })),
 ];
 const OUTSIDE = new Map<number, Kind>([
   [FRAME.hello, { schema: frames.helloBody, body: hello }],
@@ -111,7 +112,7 @@ function accepts({ type, body }: frames.Frame): boolean {
   const found = checkBody(outside.schema, body);
   if (!found || (type !== FRAME.request && type !== FRAME.response)) return found !== undefined;
   const { id, body: inner } = found.parsed as { id: number; body: unknown };
-  return checkBody(INSIDE[id % INSIDE.length]?.schema ?? frames.anyBody, inner) !== undefined;
+  return checkBody(INSIDE[id % INSIDE.length]?.schema ?? bodies.anyBody, inner) !== undefined;
 }
 
 function parseFrames(input: Uint8Array): boolean {

@@ -9,6 +9,7 @@ import { HTTP_TARGETS } from "./targets-http.ts";
 import { MEMBER_TARGETS } from "./targets-member.ts";
 import { PEER_TARGETS } from "./targets-peer.ts";
 import { PIECE_TARGETS } from "./targets-pieces.ts";
+import { RAFT_TARGETS } from "./targets-raft.ts";
 import { STORAGE_TARGETS } from "./targets-storage.ts";
 
 /** Every parser that faces a socket or a file. */
@@ -17,6 +18,7 @@ export const TARGETS: readonly Target[] = [
   ...MEMBER_TARGETS,
   ...DISCOVERY_TARGETS,
   ...PEER_TARGETS,
+  ...RAFT_TARGETS,
   ...CRDT_TARGETS,
   ...PIECE_TARGETS,
   ...STORAGE_TARGETS,

@@ -27,7 +27,7 @@ async function realNode(): Promise<Pick<Node, "call" | "json">> {
       resolveServices: nowhere,
       httpGet: nowhere,
     },
-    disk: { openStore: nowhere, readText: nowhere },
+    disk: { openStore: nowhere, openRaftStore: nowhere, readText: nowhere },
     aead: { seal: nothing, open: nothing },
   };
   const replica = await Replica.open({

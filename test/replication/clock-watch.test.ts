@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseNodeId } from "../../src/kernel/ids.ts";
-import type { ClockReading, Instant } from "../../src/replication/clock-watch.ts";
+import type { Instant } from "../../src/peer/link.ts";
+import type { ClockReading } from "../../src/replication/clock-watch.ts";
 import { ClockWatch, isOff, isSound, sampleOf } from "../../src/replication/clock-watch.ts";
 
 const [B, C, D] = ["b", "c", "d"].map(parseNodeId) as [NodeName, NodeName, NodeName];

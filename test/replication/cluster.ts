@@ -102,7 +102,7 @@ export class ReplicaCluster {
       attribute: () => {},
       onFailure: (reason) => this.failures.push(`${name}: ${reason}`),
     });
-    await world.network.listen(config.peer.bind, (stream) => replica.accept(stream));
+    await world.network.listen(config.peer.bind, (stream) => replica.door.accept(stream));
     replica.start();
     const member = { name, node, replica };
     this.members.set(name, member);

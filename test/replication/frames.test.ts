@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../src/kernel/assert.ts";
-import { encodeFrame, FrameReader, MAX_FRAME_BYTES } from "../../src/replication/peer/frames.ts";
+import { encodeFrame, FrameReader, MAX_FRAME_BYTES } from "../../src/peer/frames.ts";
 
 describe("frames of the peer port", () => {
   it("come out as they went in, however the stream is cut into pieces", () => {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { ClockExchange } from "../../src/replication/clock-watch.ts";
-import { encodeFrame, FRAME, FrameReader } from "../../src/replication/peer/frames.ts";
-import { Link } from "../../src/replication/peer/link.ts";
+import { encodeFrame, FRAME, FrameReader } from "../../src/peer/frames.ts";
+import { type ClockExchange, Link } from "../../src/peer/link.ts";
 import type { Stream, StreamHandlers } from "../../src/world/world.ts";
 import { SimKernel } from "../sim/world.ts";
 

@@ -1,27 +1,25 @@
 import { assert, InputError } from "../../src/kernel/assert.ts";
 import type { Rng } from "../../src/kernel/rng.ts";
 import { type MemoryStore, openMemoryStore, type StoreImage } from "../../src/storage/memory.ts";
+import { MemoryRaftStore, type RaftImage } from "../../src/storage/memory-raft.ts";
+import type { RaftStore } from "../../src/storage/raft-store.ts";
 import { type Commit, DiskFullError, type Store, type StoreCopy } from "../../src/storage/store.ts";
 import { unknownState } from "../../src/storage/store-errors.ts";
 import type { Disk } from "../../src/world/world.ts";
+import { COMMIT_MS, type DiskPace, NOTICE_MS, OPEN_MS, READ_MS } from "./disk-pace.ts";
 import type { Life } from "./life.ts";
+import { SimRaftStore } from "./raft-disk.ts";
 import { PHASE_IO } from "./scheduler.ts";
 import { hashBytes } from "./trace.ts";
-
-/** From measurements of SQLite with fsync on common SSDs: architecture.md, Storage. */
-const COMMIT_MS = [1.5, 5] as const;
-const READ_MS = [0.05, 0.5] as const;
-const OPEN_MS = [3, 10] as const;
-/** Between the moment when a commit is on disk (and reads see it) and that when its caller hears of it. */
-const NOTICE_MS = [0.05, 0.5] as const;
 
 const DISK_BYTES = 2 ** 36;
 
 /** What a machine keeps while its processes come and go: a store per data directory. */
-export class SimDisk {
+export class SimDisk implements DiskPace {
   readonly #rng: Rng;
   readonly #stores = new Map<string, MemoryStore>();
   readonly #images = new Map<string, StoreImage>();
+  readonly #rafts = new Map<string, MemoryRaftStore>();
   readonly #inUse = new Set<string>();
   #failNextCommit = false;
   #hasFailed = false;
@@ -46,6 +44,17 @@ export class SimDisk {
     this.#images.set(dataDir, image);
   }
 
+  /** What a member's Raft state is on disk now; undefined when nobody opened one. */
+  raftImage(dataDir: string): RaftImage | undefined {
+    return this.#rafts.get(dataDir)?.image;
+  }
+
+  /** Puts another one in place. Not while it is open. */
+  restoreRaft(dataDir: string, image: RaftImage): void {
+    assert(!this.#inUse.has(raftOf(dataDir)), "an image is put back while nobody has the store open");
+    this.#rafts.set(dataDir, new MemoryRaftStore(image));
+  }
+
   /** The next commit fails after it was written, durable or not: whoever called must not go on (data.md, SQLite). */
   failNextCommit(): void {
     this.#failNextCommit = true;
@@ -66,25 +75,40 @@ export class SimDisk {
     this.#hasFailed = false;
     return {
       openStore: (dataDir) => this.#open(life, dataDir),
+      openRaftStore: (dataDir) => this.#openRaft(life, dataDir),
       readText: (path) => Promise.reject(new Error(`cannot read ${path}: there are no files in the simulation`)),
     };
   }
 
   #open(life: Life, dataDir: string): Promise<Store> {
+    return this.#opened(life, dataDir, (release) => {
+      const image = this.snapshot(dataDir);
+      const inner = openMemoryStore(image === undefined ? {} : { image });
+      this.#stores.set(dataDir, inner);
+      return new SimStore(life, inner, this, release);
+    });
+  }
+
+  #openRaft(life: Life, dataDir: string): Promise<RaftStore> {
+    return this.#opened(life, raftOf(dataDir), (release) => {
+      const inner = new MemoryRaftStore(this.raftImage(dataDir));
+      this.#rafts.set(dataDir, inner);
+      return new SimRaftStore(life, inner, this, release);
+    });
+  }
+
+  /** A file has one user at a time. */
+  #opened<T>(life: Life, file: string, make: (release: () => void) => T): Promise<T> {
     return life.promise((resolve, reject) => {
       const open = (): void => {
-        if (this.#inUse.has(dataDir)) {
-          reject(new InputError("data-dir-in-use", `${dataDir} is in use by another process; stop it first`));
+        if (this.#inUse.has(file)) {
+          reject(new InputError("data-dir-in-use", `${file} is in use by another process; stop it first`));
           return;
         }
-        const image = this.snapshot(dataDir);
-        const inner = openMemoryStore(image === undefined ? {} : { image });
-        this.#stores.set(dataDir, inner);
-        this.#inUse.add(dataDir);
-        const release = (): void => void this.#inUse.delete(dataDir);
-        resolve(new SimStore(life, inner, this, release));
+        this.#inUse.add(file);
+        resolve(make(() => void this.#inUse.delete(file)));
       };
-      life.later(this.between(OPEN_MS), PHASE_IO, "read", open, `open ${dataDir}`);
+      life.later(this.between(OPEN_MS), PHASE_IO, "read", open, `open ${file}`);
     });
   }
 
@@ -105,6 +129,8 @@ export class SimDisk {
     return fails;
   }
 }
+
+const raftOf = (dataDir: string): string => `${dataDir}/consensus`;
 
 /** A store whose operations take time, and whose commits can be lost or kept when the process dies in the middle. */
 class SimStore implements Store {

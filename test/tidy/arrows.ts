@@ -25,10 +25,23 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "src/conflicts": ["src/kernel", "crdt/index.ts"],
 
   "src/consensus/core": ["src/kernel"],
+  "src/consensus/driver": [
+    "src/kernel",
+    "src/consensus/core",
+    "src/peer",
+    "type src/storage/raft-store.ts",
+    "src/storage/closing.ts",
+    "src/world/world.ts",
+  ],
 
-  "src/storage": ["src/kernel", "type crdt/index.ts"],
-  "src/world": ["src/kernel", "type src/storage/store.ts"],
-  "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts"],
+  // Links between nodes: what travels on them is the business of who uses them.
+  "src/peer": ["src/kernel", "src/world/world.ts"],
+
+  "src/control": ["src/kernel", "type src/consensus/core"],
+
+  "src/storage": ["src/kernel", "type crdt/index.ts", "src/consensus/core"],
+  "src/world": ["src/kernel", "type src/consensus/core", "type src/storage/store.ts", "type src/storage/raft-store.ts"],
+  "src/world/real.ts": ["src/kernel", "src/world", "src/storage/sqlite.ts", "src/storage/sqlite-raft.ts"],
   // Which constants of a profile go together, and how seeds are written, is said where it is understood.
   "src/config": ["src/kernel", "gossip/index.ts", "gossip/discovery/notation.ts", "src/world/world.ts"],
 
@@ -39,6 +52,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/conflicts",
     "src/config/types.ts",
     "src/storage/store.ts",
+    "src/peer",
     "src/world/world.ts",
   ],
 

@@ -12,8 +12,12 @@ export const CROSSINGS: Readonly<Record<string, string>> = {};
 /** Source files that nothing in the product imports, and which lead to others. */
 export const LONELY: Readonly<Record<string, string>> = {
   "src/storage/memory.ts": "the store of simulated nodes: imported by tests only, and held to the same contract kit",
-  "src/consensus/core/raft.ts":
-    "Raft's core: its driver comes next; until then only its tests and its simulator use it",
+  "src/storage/memory-raft.ts":
+    "the Raft state of simulated members: imported by tests only, and held to the same contract kit",
+  "src/consensus/driver/host.ts": "a Raft group's member: node.ts wires it next",
+  "src/consensus/driver/links.ts": "how members of a Raft group reach each other: node.ts wires it next",
+  "src/control/machine.ts": "what the log's entries are applied to: node.ts wires it next",
+  "src/control/autopilot.ts": "who votes, asked by the leader: node.ts wires it next",
 };
 
 /** Packages that are imported without a line in package.json. */

@@ -1,15 +1,14 @@
 import type { VersionVector } from "../../../crdt/index.ts";
 import type { SyncHost } from "../../../gossip/antientropy/session.ts";
 import type { NodeId } from "../../kernel/ids.ts";
+import type { Hello, Traffic } from "../../peer/frames.ts";
+import type { ClockExchange, Link } from "../../peer/link.ts";
 import type { LogRecord, Store } from "../../storage/store.ts";
 import type { Address, World } from "../../world/world.ts";
 import type { PeerSync } from "../api.ts";
-import type { ClockExchange } from "../clock-watch.ts";
 import type { Received } from "../jobs.ts";
 import type { LogTail } from "../log-tail.ts";
 import type { Partition } from "../partitions.ts";
-import type { Hello } from "./frames.ts";
-import type { Link } from "./link.ts";
 
 /** A peer to fetch rows and copies from. */
 export interface BulkSource {
@@ -28,7 +27,7 @@ export interface PeerHost {
   readonly syncIntervalMs: number;
   readonly heartbeatMs: number;
   partition(id: number): Partition;
-  hello(traffic: Hello["traffic"]): Hello;
+  hello(traffic: Traffic): Hello;
   /** The newest gossiped address, else the configured one. */
   addressOf(node: NodeId): Address | null;
   linkChanged(node: NodeId, state: PeerSync["link"], reason: string | undefined): void;

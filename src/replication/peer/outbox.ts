@@ -2,11 +2,12 @@ import { VersionVector } from "../../../crdt/index.ts";
 import { InputError } from "../../kernel/assert.ts";
 import type { NodeId } from "../../kernel/ids.ts";
 import { nodeOfActor, parseActorId } from "../../kernel/ids.ts";
+import { parseBody } from "../../peer/frames.ts";
+import type { Link } from "../../peer/link.ts";
+import { LinkError } from "../../peer/link.ts";
 import type { LogRecord } from "../../storage/store.ts";
-import { entriesReply, parseBody } from "./frames.ts";
+import { entriesReply } from "./bodies.ts";
 import type { PeerHost } from "./host.ts";
-import type { Link } from "./link.ts";
-import { LinkError } from "./link.ts";
 
 /** Bytes sent and not yet answered. More: a longer link stays full; less: a slow peer holds less memory here. */
 const WINDOW_BYTES = 4 * 2 ** 20;

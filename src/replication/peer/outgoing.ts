@@ -3,28 +3,18 @@ import type { SyncEffect, SyncMessage } from "../../../gossip/antientropy/sessio
 import { SyncSession } from "../../../gossip/antientropy/session.ts";
 import { InputError } from "../../kernel/assert.ts";
 import type { ActorId, NodeId, Region } from "../../kernel/ids.ts";
+import { dial } from "../../peer/dial.ts";
+import { parseBody, type Traffic } from "../../peer/frames.ts";
+import { type ClockExchange, type Link, LinkError } from "../../peer/link.ts";
 import type { Address, Timer, World } from "../../world/world.ts";
 import { formatAddress } from "../../world/world.ts";
 import type { PeerSync } from "../api.ts";
 import { Unavailable } from "../api.ts";
-import type { ClockExchange } from "../clock-watch.ts";
-import type { Hello } from "./frames.ts";
-import {
-  encodeFrame,
-  FRAME,
-  parseBody,
-  rangeReply,
-  refuseBody,
-  syncMessage,
-  vectorsReply,
-  welcomeBody,
-} from "./frames.ts";
+import { rangeReply, syncMessage, vectorsReply } from "./bodies.ts";
 import type { BulkSource, PeerHost } from "./host.ts";
-import { Link, LinkError, type LinkHandlers } from "./link.ts";
 import { Outbox } from "./outbox.ts";
 import { type GrayReason, Pulse } from "./pulse.ts";
 
-const DIAL_TIMEOUT_MS = 2_000;
 const FIRST_RETRY_MS = 200;
 /** Longer: a healed cut is used later; shorter: a dead peer costs more connection attempts. */
 const MAX_RETRY_MS = 1_500;
@@ -121,29 +111,14 @@ export class OutgoingPeer implements BulkSource {
   }
 
   /** Connects and says hello. LinkError: nobody there; InputError: it, or we, refused. */
-  async #open(address: Address, traffic: Hello["traffic"]): Promise<{ link: Link; vectors: VersionVector[] }> {
-    const stream = await this.#world.network.connect(address, DIAL_TIMEOUT_MS).catch((error: unknown) => {
-      throw new LinkError(`${formatAddress(address)}: ${error instanceof Error ? error.message : String(error)}`);
-    });
-    return new Promise((resolve, reject) => {
-      const timer = this.#world.timers.after(DIAL_TIMEOUT_MS, () => link.close("no welcome in time"));
-      const handlers: LinkHandlers = {
-        onFirst: (_, frame) => {
-          timer.cancel();
-          if (frame.type === FRAME.refuse) {
-            const { reason } = parseBody(refuseBody, frame.body);
-            reject(new InputError("refused", `the peer refused: ${reason}`));
-            link.close("refused");
-            return false;
-          }
-          if (frame.type !== FRAME.welcome) throw new InputError("bad-frame", "expected a welcome");
-          const welcome = parseBody(welcomeBody, frame.body);
-          if (welcome.node !== this.node)
-            throw new InputError("bad-frame", `${welcome.node} answers at the address of ${this.node}`);
-          resolve({ link, vectors: welcome.vectors.map((bytes) => VersionVector.decode(bytes)) });
-          return true;
-        },
-        onRequest: () => Promise.reject(new LinkError("requests travel on links of the one who asks")),
+  async #open(address: Address, traffic: Traffic): Promise<{ link: Link; vectors: VersionVector[] }> {
+    const { link, welcome } = await dial({
+      world: this.#world,
+      address,
+      node: this.node,
+      hello: this.#host.hello(traffic),
+      heartbeatMs: this.#host.heartbeatMs,
+      handlers: {
         onClock: (exchange) => {
           this.#host.clockHeard(this.node, exchange);
           // A bulk link's answers wait behind megabytes of rows.
@@ -152,17 +127,19 @@ export class OutgoingPeer implements BulkSource {
         onStall: (lateMs) => {
           if (traffic === "delta") this.#pulse.slept(lateMs, this.#world.clock.monotonicMs());
         },
-        onClose: (reason) => {
-          timer.cancel();
-          this.#sentBytes += link.sentBytes;
-          this.#receivedBytes += link.receivedBytes;
-          reject(new LinkError(reason));
-          if (this.#delta === link) this.#down(reason, "down");
+        onClose: (reason, closed) => {
+          this.#sentBytes += closed.sentBytes;
+          this.#receivedBytes += closed.receivedBytes;
+          if (this.#delta === closed) this.#down(reason, "down");
         },
-      };
-      const link: Link = new Link(this.#world, stream, handlers, this.#host.heartbeatMs);
-      stream.write(encodeFrame(FRAME.hello, this.#host.hello(traffic)));
+      },
     });
+    try {
+      return { link, vectors: welcome.vectors.map((bytes) => VersionVector.decode(bytes)) };
+    } catch (error) {
+      link.close("its vectors are malformed");
+      throw error;
+    }
   }
 
   #up(link: Link, vectors: VersionVector[]): void {

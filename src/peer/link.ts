@@ -1,7 +1,6 @@
-import { InputError } from "../../kernel/assert.ts";
-import { concatBytes } from "../../kernel/bytes.ts";
-import type { Stream, Timer, World } from "../../world/world.ts";
-import type { ClockExchange, Instant } from "../clock-watch.ts";
+import { InputError } from "../kernel/assert.ts";
+import { concatBytes } from "../kernel/bytes.ts";
+import type { Stream, Timer, World } from "../world/world.ts";
 import type { Frame } from "./frames.ts";
 import {
   encodeFrame,
@@ -10,15 +9,31 @@ import {
   OPTIONAL_BIT,
   parseBody,
   pongBody,
+  refuseBody,
   requestBody,
   responseBody,
 } from "./frames.ts";
+
+/** This node's two clocks, read at once. */
+export interface Instant {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+/** A peer was asked for its wall time, and answered. */
+export interface ClockExchange {
+  readonly asked: Instant;
+  readonly answered: Instant;
+  readonly peerWallMs: number;
+}
 
 export interface LinkHandlers {
   /** The first frame, of the named types; returns false when it was not acceptable (the link is closed by then). */
   onFirst(link: Link, frame: Frame): boolean;
   /** Answers a request of the other side. A rejection is told to it as text, and is logged. */
   onRequest(op: string, body: unknown): Promise<unknown>;
+  /** What the other side told without waiting for an answer. Throws InputError on what ends the link. */
+  onNote?(body: unknown): void;
   /** The other side told its time. Who gives this asks for it at once, not only with the first heartbeat. */
   onClock?(exchange: ClockExchange): void;
   /** This process stood still for so long. */
@@ -80,6 +95,11 @@ export class Link {
 
   get isClosed(): boolean {
     return this.#closed;
+  }
+
+  /** What was sent and the network has not taken yet. */
+  get queuedBytes(): number {
+    return this.#stream.queuedBytes + this.#corked.reduce((sum, frame) => sum + frame.length, 0);
   }
 
   send(type: number, body: unknown): void {
@@ -173,8 +193,12 @@ export class Link {
       case FRAME.response:
         this.#onResponse(frame);
         return;
+      case FRAME.note:
+        if (!this.#handlers.onNote) throw new InputError("bad-frame", "no notes are taken on this link");
+        this.#handlers.onNote(frame.body);
+        return;
       case FRAME.refuse:
-        this.close("the peer refused");
+        this.close(`the peer refused: ${parseBody(refuseBody, frame.body).reason}`);
         return;
       default:
         if ((frame.type & OPTIONAL_BIT) === 0)

@@ -1,12 +1,12 @@
 import { Packr } from "msgpackr";
 import { z } from "zod";
-import { InputError } from "../../kernel/assert.ts";
-import { concatBytes } from "../../kernel/bytes.ts";
+import { InputError } from "../kernel/assert.ts";
+import { concatBytes } from "../kernel/bytes.ts";
 
 // A frame: u32 length (of what follows), u8 type, msgpack body (architecture.md, Processes and ports). The length is
 // checked before anything is allocated for it. A type with the high bit set is optional: who doesn't know it skips it.
 
-export const FRAME = { hello: 1, welcome: 2, refuse: 3, ping: 4, pong: 5, request: 6, response: 7 } as const;
+export const FRAME = { hello: 1, welcome: 2, refuse: 3, ping: 4, pong: 5, request: 6, response: 7, note: 8 } as const;
 export const OPTIONAL_BIT = 0x80;
 /** Holds the largest record (4 MiB by default) with room; more would let one frame delay a link for longer. */
 export const MAX_FRAME_BYTES: number = 16 * 2 ** 20;
@@ -88,10 +88,10 @@ export function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
   );
 }
 
-const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "bytes");
-const text = z.string().max(4096);
-const count = z.number().int().nonnegative();
-const MAX_PARTITIONS = 16_384;
+export const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "bytes");
+export const text = z.string().max(4096);
+export const count = z.number().int().nonnegative();
+export const MAX_PARTITIONS = 16_384;
 
 export const helloBody = z.object({
   cluster: text,
@@ -99,8 +99,8 @@ export const helloBody = z.object({
   proof: bytes,
   node: text,
   region: text,
-  /** What this connection carries: so that a bulk copy never delays a push. */
-  traffic: z.enum(["delta", "bulk"]),
+  /** What this connection carries: so that a bulk copy never delays a push, nor a push a vote. */
+  traffic: z.enum(["control", "delta", "bulk"]),
   partitionBits: count,
   /** Of a cluster whose partitions have another number of leaves than usual. */
   leafBits: count.optional(),
@@ -109,6 +109,7 @@ export const helloBody = z.object({
   features: z.array(text).max(64),
 });
 export type Hello = z.infer<typeof helloBody>;
+export type Traffic = Hello["traffic"];
 
 export const welcomeBody = z.object({
   node: text,
@@ -116,49 +117,10 @@ export const welcomeBody = z.object({
   protocol: count,
   vectors: z.array(bytes).max(MAX_PARTITIONS),
 });
+export type Welcome = z.infer<typeof welcomeBody>;
 /** Null from nodes that don't tell their time yet. */
 export const pongBody = z.object({ wallMs: z.number().int() }).nullable();
 export const refuseBody = z.object({ reason: text });
 
 export const requestBody = z.object({ id: count, op: text, body: z.unknown() });
 export const responseBody = z.object({ id: count, error: text.optional(), body: z.unknown() });
-
-export const entriesBody = z.object({ entries: z.array(bytes).max(4096) });
-export const entriesReply = z.object({
-  gaps: z.array(z.object({ partition: count, actor: text, from: count })).max(4096),
-});
-
-const partitionList = z.array(count).max(MAX_PARTITIONS);
-export const syncMessage = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("start"), vectors: bytes, sums: bytes }),
-  z.object({ kind: z.literal("same") }),
-  z.object({ kind: z.literal("hashes"), hashes: bytes }),
-  z.object({ kind: z.literal("want-vectors"), partitions: partitionList }),
-  z.object({
-    kind: z.literal("vectors"),
-    items: z.array(z.object({ partition: count, vector: bytes, floor: bytes })).max(MAX_PARTITIONS),
-  }),
-  z.object({ kind: z.literal("want-sums"), partition: count, level: count.max(8), index: count.max(65_536) }),
-  z.object({ kind: z.literal("sums"), partition: count, level: count.max(8), index: count.max(65_536), sums: bytes }),
-]);
-
-export const rangeBody = z.object({ partition: count, actor: text, from: count });
-export const rangeReply = z.object({ entries: z.array(bytes).max(4096), more: z.boolean() });
-
-const travellingRow = z.object({ bucket: text, key: text, body: bytes });
-export type WireRow = z.infer<typeof travellingRow>;
-export const rowsBody = z.object({ partition: count, leaves: z.array(count).max(1024) });
-export const rowsReply = z.object({
-  vector: bytes,
-  /** Leaves whose rows add up and are all sent. Rows of other leaves are told as they are, damaged ones left out. */
-  sound: z.array(count).max(1024),
-  rows: z.array(travellingRow),
-});
-
-export const copyOpenBody = z.object({ partition: count });
-export const copyOpenReply = z.object({ id: count, rows: count, vector: bytes, floor: bytes });
-export const copyReadBody = z.object({ id: count, offset: count });
-export const copyReadReply = z.object({ rows: z.array(travellingRow) });
-export const copyCloseBody = z.object({ id: count });
-export const vectorsReply = z.object({ vectors: z.array(bytes).max(MAX_PARTITIONS) });
-export const anyBody = z.unknown();

@@ -1,0 +1,189 @@
+import type { RaftSave, RaftStore } from "../../storage/raft-store.ts";
+import type { World } from "../../world/world.ts";
+import type { HardState } from "../core/core.ts";
+import type { Entry } from "../core/log.ts";
+import { sizeOf } from "../core/log.ts";
+import type { Message } from "../core/messages.ts";
+import type { Id } from "../core/quorum.ts";
+import type { Raft, Ready } from "../core/raft.ts";
+import { Latencies } from "./latencies.ts";
+import type { LinearReads } from "./linear-reads.ts";
+import { type Proposals, unframe } from "./proposals.ts";
+import type { RaftSettings } from "./settings.ts";
+import type { StateMachine } from "./state-machine.ts";
+
+export interface ReadyLoopOptions<Result> {
+  readonly world: World;
+  readonly raft: Raft;
+  readonly store: RaftStore;
+  readonly machine: StateMachine<Result>;
+  readonly settings: RaftSettings;
+  readonly proposals: Proposals<Result>;
+  readonly reads: LinearReads;
+  readonly send: (message: Message) => void;
+  readonly onLeader: (leader: Id | null, term: number) => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** Carries out what the core wants done, one batch at a time: what promises nothing is sent at once, what was committed is
+ *  applied, then one durable write, and only then what promises something (Ongaro 2014, §10.2.1). */
+export class ReadyLoop<Result> {
+  readonly #o: ReadyLoopOptions<Result>;
+  #isBusy = false;
+  #isStopped = false;
+  #idle: Promise<void> = Promise.resolve();
+  #leader: Id | null = null;
+  #term: number;
+  /** What the disk has of these two; what else it has of the hard state may be older. */
+  #promised: Pick<HardState, "term" | "vote">;
+  /** A commit index that is not worth a write of its own: whoever restarts is told again. */
+  #unsaved: HardState | null = null;
+  #bytesSinceSnapshot = 0;
+  /** The log is not looked at again before its state is after this. */
+  #compactFrom = 0;
+  readonly saveMs = new Latencies();
+  readonly snapshotMs = new Latencies();
+  terms = 0;
+  leaders = 0;
+  snapshotsTaken = 0;
+  snapshotsRestored = 0;
+  snapshotBytes = 0;
+  oversizedBytes: number | null = null;
+
+  constructor(options: ReadyLoopOptions<Result>, saved: HardState) {
+    this.#o = options;
+    this.#term = options.raft.term;
+    this.#promised = saved;
+  }
+
+  /** Does what there is to do, and goes on until there is nothing more. Called in the midst of it, it only returns. */
+  run(): void {
+    if (this.#isBusy || this.#isStopped) return;
+    this.#isBusy = true;
+    this.#idle = this.#drain();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Resolves when nothing is being written. */
+  idle(): Promise<void> {
+    return this.#idle;
+  }
+
+  async #drain(): Promise<void> {
+    const { raft, onFailure } = this.#o;
+    try {
+      for (;;) {
+        this.#watch();
+        if (this.#isStopped) return;
+        if (raft.hasReady) await this.#carryOut(raft.ready());
+        else if (this.#isCompactionDue()) await this.#compact();
+        else return;
+      }
+    } catch (error) {
+      onFailure(error);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  async #carryOut(ready: Ready): Promise<void> {
+    const { raft, store, send, world } = this.#o;
+    for (const message of ready.messages) send(message);
+    this.#apply(ready);
+    const save = this.#saveOf(ready);
+    if (save) {
+      const startMs = world.clock.monotonicMs();
+      await store.save(save);
+      this.saveMs.add(world.clock.monotonicMs() - startMs);
+      if (this.#isStopped) return;
+    }
+    raft.durable();
+    for (const message of ready.afterDurable) if (message.to !== raft.id) send(message);
+  }
+
+  /** Null where only the commit index moved. */
+  #saveOf({ hardState, snapshot, entries }: Ready): RaftSave | null {
+    const newest = hardState ?? this.#unsaved;
+    const isPromise =
+      hardState !== null && (hardState.term !== this.#promised.term || hardState.vote !== this.#promised.vote);
+    if (!isPromise && snapshot === null && entries.length === 0) {
+      this.#unsaved = newest;
+      return null;
+    }
+    this.#unsaved = null;
+    if (newest) this.#promised = newest;
+    return { hardState: newest, snapshot, entries };
+  }
+
+  #apply({ snapshot, committed, reads }: Ready): void {
+    const { machine, world, raft, reads: waiting } = this.#o;
+    if (snapshot) {
+      const startMs = world.clock.monotonicMs();
+      machine.restore(snapshot.data, snapshot.index);
+      this.#noteSnapshot(snapshot.data.length, startMs);
+      this.snapshotsRestored += 1;
+      this.#bytesSinceSnapshot = 0;
+    }
+    for (const entry of committed) this.#applyOne(entry);
+    waiting.answered(reads);
+    waiting.applied(raft.indexes.applied);
+  }
+
+  #applyOne(entry: Entry): void {
+    const { machine, proposals } = this.#o;
+    const { index, term, payload } = entry;
+    this.#bytesSinceSnapshot += sizeOf(entry);
+    if (payload.kind === "nothing") return;
+    const { id, data } = unframe(payload.data);
+    const change = payload.kind === "change" ? payload.change : null;
+    proposals.settle(id, index, machine.apply({ index, term, data, change }));
+  }
+
+  /** Tells of another leader, or of another term of the same one. */
+  #watch(): void {
+    const { raft, onLeader } = this.#o;
+    const { leader, term } = raft;
+    const isNews = leader !== this.#leader || (leader !== null && term !== this.#term);
+    this.terms += term - this.#term;
+    this.#term = term;
+    this.#leader = leader;
+    if (!isNews) return;
+    if (leader !== null) this.leaders += 1;
+    onLeader(leader, term);
+  }
+
+  // ---- snapshots
+
+  #isCompactionDue(): boolean {
+    const { settings, raft } = this.#o;
+    const { applied, first } = raft.indexes;
+    if (applied < first || applied < this.#compactFrom) return false;
+    return applied + 1 - first >= settings.compactEntries || this.#bytesSinceSnapshot >= settings.compactBytes;
+  }
+
+  /** No batch is in hand: what is applied is what the state machine has. */
+  async #compact(): Promise<void> {
+    const { machine, raft, settings, store, world } = this.#o;
+    const startMs = world.clock.monotonicMs();
+    const data = machine.snapshot();
+    const { applied } = raft.indexes;
+    this.oversizedBytes = data.length > settings.snapshotBytesMax ? data.length : null;
+    if (this.oversizedBytes !== null) {
+      world.log.error("raft.state-too-large", { bytes: data.length, limit: settings.snapshotBytesMax });
+      this.#compactFrom = applied + settings.compactEntries;
+      return;
+    }
+    this.#bytesSinceSnapshot = 0;
+    await store.compact(raft.compact(applied, data));
+    this.#noteSnapshot(data.length, startMs);
+    this.snapshotsTaken += 1;
+  }
+
+  #noteSnapshot(bytes: number, startMs: number): void {
+    this.snapshotBytes = bytes;
+    this.snapshotMs.add(this.#o.world.clock.monotonicMs() - startMs);
+  }
+}
