@@ -31,6 +31,10 @@ export class SimGroup {
     return present(this.#members.get(name), `${name} runs`);
   }
 
+  isRunning(name: string): boolean {
+    return this.#members.has(name);
+  }
+
   running(): Member[] {
     return [...this.#members.values()];
   }
