@@ -42,6 +42,7 @@ class Campaign {
   readonly #leaders = new Map<number, string>();
   #reads = 0;
   #starts = 0;
+  readonly #members: Member[] = [];
   #isOver = false;
 
   constructor(group: SimGroup, rng: Rng) {
@@ -88,6 +89,7 @@ class Campaign {
     this.#starts += 1;
     const member = await this.#group.start(name);
     const { host } = member;
+    this.#members.push(member);
     if (host.status().state === "damaged") throw new Error(`${name}: ${host.status().reason}`);
     host.onLeader((leader, term) => {
       if (leader === null) return;
@@ -184,6 +186,10 @@ class Campaign {
 
   #check(): void {
     const members = this.#group.running();
+    if (this.#group.broken.length > 0) throw new Error(this.#group.broken.join("; "));
+    for (const { host, failures } of this.#members)
+      for (const reason of failures)
+        if (!/fsync failed/.test(reason)) throw new Error(`${host.node} stopped: ${reason}`);
     const words = members[0]?.ledger.words ?? [];
     for (const { ledger, host } of members)
       if (ledger.words.join() !== words.join()) throw new Error(`${host.node} has other words than the first`);

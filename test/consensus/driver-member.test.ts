@@ -24,6 +24,28 @@ describe("a member", () => {
     });
   });
 
+  it("answers a read when what was committed is applied here, not before", async () => {
+    await withGroup(async (group) => {
+      await group.found();
+      const leader = await group.elected();
+      await group.say(leader, "before");
+      await group.level();
+      const other = NAMES.find((name) => name !== leader) ?? "";
+      const { host } = group.at(other);
+      const index = host.status().indexes.applied + 1;
+      group.kernel.cut(other, EVERYONE);
+      const seen = watch(host.read(60_000));
+      const answer = { type: "read-reply", from: leader, to: other, id: 2 ** 31 + 1, index } as const;
+      host.receive(leader, encodeMessage(answer));
+      await group.kernel.sleep(100);
+      expect(seen.done).toBe(false);
+      group.kernel.heal();
+      await group.say(await group.elected(), "after");
+      await group.kernel.until(() => seen.done, 10_000);
+      expect(seen.value).toBeGreaterThanOrEqual(index);
+    });
+  });
+
   it("takes no answer to a read of its earlier life for one to its own", async () => {
     await withGroup(async (group) => {
       await group.found();
