@@ -1,3 +1,4 @@
+import type { MemberChange } from "../../src/consensus/core/configuration.ts";
 import { OutcomeUnknown, RaftRefusal } from "../../src/consensus/driver/refusal.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import { type Rng, seededRng } from "../../src/kernel/rng.ts";
@@ -23,6 +24,7 @@ export interface CampaignResult {
   readonly unknown: number;
   readonly reads: number;
   readonly starts: number;
+  readonly changes: number;
   readonly traceHash: string;
 }
 
@@ -32,7 +34,7 @@ export async function driverCampaign(seed: number): Promise<CampaignResult> {
   const rng = seededRng(seed);
   const names = ["n1", "n2", "n3", "n4", "n5"].slice(0, rng.below(2) === 0 ? 3 : 5);
   const group = new SimGroup(seed, names, { compactEntries: rng.below(2) === 0 ? 8 : 1_000 });
-  return group.kernel.run(() => new Campaign(group, rng).run());
+  return group.run(() => new Campaign(group, rng).run());
 }
 
 class Campaign {
@@ -42,6 +44,7 @@ class Campaign {
   readonly #leaders = new Map<number, string>();
   #reads = 0;
   #starts = 0;
+  #changes = 0;
   readonly #members: Member[] = [];
   #isOver = false;
 
@@ -81,6 +84,7 @@ class Campaign {
       unknown: count("unknown"),
       reads: this.#reads,
       starts: this.#starts,
+      changes: this.#changes,
       traceHash: kernel.traceHash(),
     };
   }
@@ -127,8 +131,40 @@ class Campaign {
           node.disk.slowness = 1 + this.#rng.below(2) * this.#rng.below(60);
         },
         () => node.disk.failNextCommit(),
+        () => this.#change(name),
+        () => this.#change(name),
+        () => this.#transfer(name),
       ];
       await faults[this.#rng.below(faults.length)]?.();
+    }
+  }
+
+  /** Somebody votes or listens from now on, perhaps two at once; nobody waits for it. */
+  #change(name: string): void {
+    const { names } = this.#group;
+    const kind = this.#rng.below(3) === 0 ? "learner" : "voter";
+    const other = names[this.#rng.below(names.length)] ?? "";
+    const changes: MemberChange[] = [{ kind, id: name }];
+    if (other !== name && this.#rng.below(2) === 0) changes.push({ kind: "voter", id: other });
+    const leader = this.#group.leader() ?? name;
+    this.#group
+      .at(leader)
+      .host.changeGroup({ transition: "auto", changes }, 2_000)
+      .then(
+        () => {
+          this.#changes += 1;
+        },
+        (error: unknown) => {
+          if (!(error instanceof RaftRefusal || error instanceof OutcomeUnknown)) throw error;
+        },
+      );
+  }
+
+  #transfer(name: string): void {
+    try {
+      this.#group.at(this.#group.leader() ?? name).host.transfer(name);
+    } catch (error) {
+      if (!(error instanceof RaftRefusal)) throw error;
     }
   }
 
@@ -186,7 +222,6 @@ class Campaign {
 
   #check(): void {
     const members = this.#group.running();
-    if (this.#group.broken.length > 0) throw new Error(this.#group.broken.join("; "));
     for (const { host, failures } of this.#members)
       for (const reason of failures)
         if (!/fsync failed/.test(reason)) throw new Error(`${host.node} stopped: ${reason}`);

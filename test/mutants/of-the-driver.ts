@@ -28,6 +28,10 @@ export const ofTheDriver: readonly Mutant[] = [
     "    if (!isPromise && snapshot === null && entries.length === 0) {",
     "    if ((!isPromise || entries.length === 0) && snapshot === null && entries.length === 0) {",
   ]),
+  loop("driver-forgets-what-is-committed", BY_GROUP, [
+    "    const newest = hardState ?? this.#unsaved;\n",
+    "    const newest = hardState ?? (snapshot ? this.#unsaved : null);\n",
+  ]),
   loop("driver-goes-on-after-a-failed-write", BY_MEMBER, ["      onFailure(error);", "      void [error, onFailure];"]),
   loop("driver-tells-no-leader", BY_GROUP, ["      onLeader(leader, term);".trim(), "void onLeader;"]),
   loop("driver-never-compacts", BY_GROUP, [
