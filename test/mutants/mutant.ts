@@ -16,10 +16,10 @@ export type RulesFinder =
   /** The search over schedules, with these faults (default: all but traceless). */
   | { readonly world: readonly Fault[] | "all"; readonly nodes?: number };
 
-/** Tests that name a numbered trap of the gossip design ("item 7"): one of them must go red. */
+/** Tests of a file, or only those that name a numbered trap of the gossip design ("item 7"): one of them must go red. */
 export interface TrapFinder {
   readonly tests: string;
-  readonly item: number;
+  readonly item: number | null;
 }
 
 /** The Raft core's stories, or its simulator's seeds. */

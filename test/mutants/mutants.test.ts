@@ -29,6 +29,9 @@ const SAMPLE = [
   "item-1-own-plus-one",
   "item-13-buddy-not-told",
   "item-19-strangers-like-members",
+  "driver-promises-before-the-write",
+  "driver-takes-anothers-entry",
+  "driver-misses-no-write",
 ];
 
 describe("planted bugs", () => {

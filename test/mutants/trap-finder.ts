@@ -26,9 +26,9 @@ export async function redTest(folder: string, { tests, item }: TrapFinder, timeo
   writeFileSync(join(folder, "vitest.config.mjs"), CONFIG);
   const output = join(folder, "out", "tests.json");
   rmSync(output, { force: true });
-  const pattern = `items? (\\d+ and )?${item}\\b`;
+  const named = item === null ? [] : ["-t", `items? (\\d+ and )?${item}\\b`];
   const vitest = join(folder, "node_modules/vitest/vitest.mjs");
-  const args = [vitest, "run", tests, "-t", pattern, "--root", folder, "--reporter=json", `--outputFile=${output}`];
+  const args = [vitest, "run", tests, ...named, "--root", folder, "--reporter=json", `--outputFile=${output}`];
   const ended = await endOf(args, folder, timeoutMs);
   if (ended === "too late") return "never ends";
   if (!existsSync(output)) throw new Error(`vitest said nothing of ${tests}: ${ended}`);
@@ -36,7 +36,9 @@ export async function redTest(folder: string, { tests, item }: TrapFinder, timeo
   const cases = results.testResults.flatMap(({ assertionResults }) => assertionResults);
   const red = cases.find(({ status }) => status === "failed");
   if (!red && results.numPassedTests === 0)
-    throw new Error(`no test of ${tests} ran for item ${item}: ${results.testResults.map((file) => file.message)}`);
+    throw new Error(
+      `no test of ${tests} ran${item === null ? "" : ` for item ${item}`}: ${results.testResults.map((file) => file.message)}`,
+    );
   return red ? `test: ${red.fullName}` : null;
 }
 
