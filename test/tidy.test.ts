@@ -14,7 +14,8 @@ const biome = JSON.parse(byPath.get("biome.json")?.text ?? "") as {
   overrides: { includes: string[]; linter: { rules: Rules } }[];
 };
 
-const isPure = (path: string): boolean => /^(?:src\/kernel|crdt|gossip\/(?!drivers\/)|src\/conflicts|src\/control\/)/.test(path);
+const isPure = (path: string): boolean =>
+  /^(?:src\/kernel|crdt|gossip\/(?!drivers\/)|src\/conflicts|src\/control\/)/.test(path);
 
 /** `path:line: the line` of all lines that match. */
 function linesWith(files: readonly Source[], pattern: RegExp): string[] {
