@@ -35,14 +35,16 @@ function chooseRoles(situation: Situation): Decision | null {
 
 function replaceDead(situation: Situation): Decision | null {
   const { state, group, nowMs } = situation;
-  const dead = wanted(situation).find((member) => isDead(situation, member));
+  const { incoming } = group.configuration;
+  const allDead = wanted(situation).filter((member) => isDead(situation, member));
+  const dead = allDead.find(({ id }) => !incoming.has(id)) ?? allDead[0];
   if (!dead) return null;
   const seconds = Math.floor(silentMs(group, dead.id, nowMs) / 1000);
   const cause = `voter ${dead.id} is dead (silent for ${seconds} s, ${Math.floor(state.autopilot.deadAfterMs / 1000)} s are the limit)`;
   const step = replace(situation, dead, cause);
   if (step) return step;
   // It died before it came: the group is as it was.
-  if (!group.configuration.incoming.has(dead.id) && wanted(situation).length > 1)
+  if (!incoming.has(dead.id) && wanted(situation).length > 1)
     return demote(dead.id, `${cause} and never came to vote: it no longer shall`);
   return nothing(`${cause}, but nobody can take its place`);
 }

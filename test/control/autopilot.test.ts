@@ -99,6 +99,19 @@ describe("autopilot", () => {
     ]);
   });
 
+  it("takes the vote from who died before it came, where nobody can have it, though others are dead, too", () => {
+    const cluster = new Cluster("eu", "eu", "eu", "eu").join(nodeNamed("n5", "us"));
+    const world = new GroupWorld(cluster);
+    cluster
+      .ok("promote", { member: "n4", to: "voter", instead: null })
+      .ok("promote", { member: "n5", to: "voter", instead: null });
+    world.kill("n2").kill("n4").settle();
+    expect([world.voters, votersWanted(cluster.state)]).toEqual([
+      ["n1", "n2", "n3", "n5"],
+      ["n1", "n2", "n3", "n5"],
+    ]);
+  });
+
   it("takes neither who drains nor who is in maintenance for a candidate", () => {
     for (const what of ["drain", "maintenance"] as const) {
       const cluster = three(["n4", "eu"]);
@@ -312,6 +325,21 @@ describe("autopilot, whatever gossip says", () => {
       { numRuns: Number(process.env.LAW_RUNS ?? 150) },
     );
     expect(changes).toBeGreaterThan(100);
+  });
+
+  it("comes to rest, also when members are drained, removed and maintained meanwhile", LONG, () => {
+    fc.assert(
+      fc.property(plan, (some) => {
+        const world = planned(some);
+        for (let at = 0; at < 150; at++) {
+          disturb(world, some, at);
+          world.step();
+        }
+        world.settle(1_000);
+        expect(hasMajority(world)).toBe(true);
+      }),
+      { numRuns: Number(process.env.LAW_RUNS ?? 60) },
+    );
   });
 
   it("comes to the right number of living voters, spread over the regions, once gossip tells the truth", LONG, () => {

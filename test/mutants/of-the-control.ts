@@ -159,6 +159,10 @@ const ofVoters: readonly Mutant[] = [
     "inPlaceOf(out) - inPlaceOf(one) >= 2",
     "inPlaceOf(out) - inPlaceOf(one) >= 9",
   ]),
+  autopilot("control-heir-dies-and-the-vote-with-it", BY_AUTOPILOT, [
+    "(learners.has(id) || incoming.has(id)) &&",
+    "learners.has(id) &&",
+  ]),
   autopilot("control-off-is-on", BY_AUTOPILOT, [
     "if (!state.autopilot.on) return",
     "if (state.autopilot === null) return",
