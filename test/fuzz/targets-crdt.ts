@@ -33,7 +33,7 @@ function dotsBytes(dots: Iterable<Parameters<typeof writeDots>[1] extends Iterab
 }
 
 /** Codecs that promise to refuse all but what their writer makes: an accepted input comes back byte for byte. */
-function canonical<T extends object>(
+export function canonical<T extends object>(
   name: string,
   seeds: () => Uint8Array[],
   decode: (bytes: Uint8Array) => T,

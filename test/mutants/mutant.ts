@@ -16,10 +16,16 @@ export type RulesFinder =
   /** The search over schedules, with these faults (default: all but traceless). */
   | { readonly world: readonly Fault[] | "all"; readonly nodes?: number };
 
-/** Tests of a file, or only those that name a numbered trap of the gossip design ("item 7"): one of them must go red. */
+/** Tests that name a numbered trap of the gossip design ("item 7"): one of them must go red. */
 export interface TrapFinder {
   readonly tests: string;
-  readonly item: number | null;
+  readonly item: number;
+}
+
+/** Tests by name: one of the file's whose name matches must go red. */
+export interface NamedFinder {
+  readonly tests: string;
+  readonly named: RegExp;
 }
 
 /** The Raft core's stories, or its simulator's seeds. */
@@ -27,7 +33,7 @@ export interface RaftFinder {
   readonly raft: "stories" | "seeds";
 }
 
-export type Finder = RulesFinder | SimFinder | TrapFinder | RaftFinder;
+export type Finder = RulesFinder | SimFinder | TrapFinder | NamedFinder | RaftFinder;
 
 export interface Mutant {
   readonly name: string;

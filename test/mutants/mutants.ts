@@ -1,6 +1,7 @@
 // Plausible wrong forms of the rules, as small patches. The tests must find each of them; a survivor is a missing test.
 
 import type { Mutant } from "./mutant.ts";
+import { ofTheControl } from "./of-the-control.ts";
 import { ofTheDriver } from "./of-the-driver.ts";
 import { ofTheGossip } from "./of-the-gossip.ts";
 import { ofTheNode } from "./of-the-node.ts";
@@ -17,6 +18,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...ofTheGossip,
   ...ofTheRaft,
   ...ofTheDriver,
+  ...ofTheControl,
 ];
 
 /** Every mutant of the model, by name: those here and those that can't be. */

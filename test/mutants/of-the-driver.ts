@@ -13,11 +13,11 @@ const wire = inFile("src/consensus/driver/wire.ts");
 const records = inFile("src/storage/raft-records.ts");
 const sqlite = inFile("src/storage/sqlite-raft.ts");
 
-const BY_GROUP: Finder = { tests: "test/consensus/driver.test.ts", item: null };
-const BY_MEMBER: Finder = { tests: "test/consensus/driver-member.test.ts", item: null };
-const BY_LINKS: Finder = { tests: "test/consensus/links.test.ts", item: null };
-const BY_WIRE: Finder = { tests: "test/consensus/wire.test.ts", item: null };
-const BY_STORE: Finder = { tests: "test/contract/raft-store.test.ts", item: null };
+const BY_GROUP: Finder = { tests: "test/consensus/driver.test.ts", named: /./ };
+const BY_MEMBER: Finder = { tests: "test/consensus/driver-member.test.ts", named: /./ };
+const BY_LINKS: Finder = { tests: "test/consensus/links.test.ts", named: /./ };
+const BY_WIRE: Finder = { tests: "test/consensus/wire.test.ts", named: /./ };
+const BY_STORE: Finder = { tests: "test/contract/raft-store.test.ts", named: /./ };
 
 export const ofTheDriver: readonly Mutant[] = [
   loop("driver-promises-before-the-write", BY_GROUP, [
