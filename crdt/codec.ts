@@ -31,7 +31,7 @@ export function encodeRow(row: Row): Uint8Array {
     writePath(out, path);
     writeContent(out, content);
   }
-  writeDots(out, row.stubs.values());
+  writeDots(out, [...row.stubs.values()]);
   return out.finish();
 }
 

@@ -30,8 +30,14 @@ export function compareDots(a: Dot, b: Dot): number {
 }
 
 /** Dots as runs of consecutive sequences per actor: the one canonical form, whatever order they come in. */
-export function writeDots(out: Writer, dots: Iterable<Dot>): void {
-  const sorted = inOrder([...dots]);
+export function writeDots(out: Writer, dots: readonly Dot[]): void {
+  if (dots.length === 1) {
+    // What most writes list.
+    const { actor, seq } = dots[0] as Dot;
+    out.uint(1).text(actor).uint(1).uint(seq).uint(1);
+    return;
+  }
+  const sorted = inOrder(dots);
   let actors = 0;
   for (let i = 0; i < sorted.length; i++) if (sorted[i]?.actor !== sorted[i - 1]?.actor) actors += 1;
   out.uint(actors);
@@ -63,9 +69,9 @@ function writeRuns(out: Writer, dots: readonly Dot[]): void {
 }
 
 /** Most lists come in order, and to sort them would cost more than all else that is done with them. */
-function inOrder(dots: Dot[]): Dot[] {
+function inOrder(dots: readonly Dot[]): readonly Dot[] {
   for (let i = 1; i < dots.length; i++)
-    if (compareDots(dots[i - 1] as Dot, dots[i] as Dot) > 0) return dots.sort(compareDots);
+    if (compareDots(dots[i - 1] as Dot, dots[i] as Dot) > 0) return [...dots].sort(compareDots);
   return dots;
 }
 

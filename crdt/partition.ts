@@ -6,6 +6,7 @@ import { dotKey } from "./dot.ts";
 import type { Entry } from "./entry.ts";
 import { addedCells, lastSeq } from "./entry.ts";
 import type { Cell, OpenRow, Row } from "./row.ts";
+import { copyMap } from "./row.ts";
 import { CLOSED, VersionVector } from "./version-vector.ts";
 
 // The rules of data.md for one partition, over rows that the caller has read and writes back in the same transaction.
@@ -43,9 +44,9 @@ export function copyPartition(p: PartitionState): PartitionState {
   return {
     vector: p.vector.copy(),
     floor: p.floor.copy(),
-    awaited: new Map(p.awaited),
+    awaited: copyMap(p.awaited),
     early: [...p.early],
-    closed: new Map(p.closed),
+    closed: copyMap(p.closed),
   };
 }
 

@@ -28,7 +28,12 @@ export interface OpenRow {
 export const EMPTY_ROW: Row = { cells: new Map(), stubs: new Map() };
 
 export function openRow(row: Row): OpenRow {
-  return { cells: new Map(row.cells), stubs: new Map(row.stubs) };
+  return { cells: copyMap(row.cells), stubs: copyMap(row.stubs) };
+}
+
+/** Most of what is copied for a write is empty, and to iterate over nothing takes longer than to make the map. */
+export function copyMap<K, V>(map: ReadonlyMap<K, V>): Map<K, V> {
+  return map.size === 0 ? new Map() : new Map(map);
 }
 
 export function isEmptyRow(row: Row): boolean {

@@ -40,8 +40,12 @@ export function planWrite(row: Row, ops: readonly Op[], seen: Seen, actor: Actor
   const removed: Dot[] = [];
   const remove = (gone: readonly SeenCell[]): void => {
     if (gone.length === 0) return;
-    const set = new Set(gone);
     for (const cell of gone) if (cell.dot) removed.push(cell.dot);
+    if (gone.length === drafts.length) {
+      drafts = []; // most writes replace all there is
+      return;
+    }
+    const set = new Set(gone);
     drafts = drafts.filter((cell) => !set.has(cell));
   };
   for (const op of ops) {

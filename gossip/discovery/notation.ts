@@ -83,12 +83,14 @@ function quoted(text: string): string {
   return JSON.stringify(shown.length > 200 ? `${shown.slice(0, 200)}…` : shown);
 }
 
-/** Seeds are shown and logged, so nothing secret may be in them; what was written is not repeated here either. */
+/** Seeds are shown and logged, so nothing secret may be in them; what was written is not repeated here either. An @ is
+ *  enough wherever it stands: who writes a password doesn't always escape the slash or question mark in it. */
 function refuseSecrets(text: string): void {
-  if (/^[^/?#]*(?::\/\/[^/?#]*)?@/.test(text) || /[?&][^=&]*(?:token|password|secret|auth)[^=&]*=/i.test(text))
+  if (text.includes("@") || /[?&][^=&]*(?:token|password|secret|auth)[^=&]*=/i.test(text))
     throw bad(
       "a seed holds no password or token, for seeds are shown and logged: a Consul token belongs into cluster.consul_token " +
-        "(STARLING_CLUSTER_CONSUL_TOKEN), a Kubernetes token is read from cluster.kubernetes_credentials",
+        "(STARLING_CLUSTER_CONSUL_TOKEN), a Kubernetes token is read from cluster.kubernetes_credentials; an @ in a name is " +
+        "written %40",
     );
 }
 

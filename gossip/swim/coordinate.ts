@@ -38,6 +38,11 @@ export class Vivaldi {
     return this.#mine;
   }
 
+  /** Of how many members round trips are remembered. */
+  get size(): number {
+    return this.#recent.size;
+  }
+
   /** A round trip to a member that is at `other`. What can't be (a coordinate that isn't one, an absurd time) is ignored. */
   learn(name: string, other: Coordinate, rttMs: number): void {
     if (!isValid(other) || !(rttMs >= 0 && rttMs <= RTT_MS_MAX)) return;

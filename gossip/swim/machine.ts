@@ -116,9 +116,10 @@ export class Swim {
     return memberOf(record, this.#context.self.name);
   }
 
-  /** What is bounded, for metrics and checks: rows ≤ membersMax, queued news ≤ rows, deaths ≤ 2 · rows + 1. */
-  sizes(): { members: number; queued: number; deaths: number; relays: number; claims: number; timers: number } {
-    const { table, broadcasts, timerCount } = this.#context;
+  /** What is bounded, for metrics and checks: rows ≤ membersMax, queued news and measured members ≤ rows, deaths ≤
+   *  2 · rows + 1; who is to be probed, those too who died since the round began. */
+  sizes(): Record<"members" | "queued" | "deaths" | "relays" | "claims" | "timers" | "measured" | "toProbe", number> {
+    const { table, broadcasts, timerCount, vivaldi } = this.#context;
     return {
       members: table.size,
       queued: broadcasts.size,
@@ -126,6 +127,8 @@ export class Swim {
       relays: this.#prober.relayCount,
       claims: this.#rumours.claims.size,
       timers: timerCount,
+      measured: vivaldi.size,
+      toProbe: table.probeOrderSize,
     };
   }
 

@@ -96,6 +96,10 @@ export class MemberTable {
     return this.#recentlyDead.length;
   }
 
+  get probeOrderSize(): number {
+    return this.#probeOrder.length;
+  }
+
   get(name: string): MemberRecord | undefined {
     return this.#byName.get(name);
   }
@@ -209,14 +213,11 @@ export class MemberTable {
     });
   }
 
-  /** Some live member that is accepted, if there is any: looks at all of them where few are. */
+  /** Some live member that is accepted, if there is any. Each is as likely: the next one from a random place would
+   *  mostly be the first of a region whose members joined together. */
   findLive(accept: (record: MemberRecord) => boolean): MemberRecord | undefined {
-    const start = this.#rng.below(this.#live.length);
-    for (let i = 0; i < this.#live.length; i++) {
-      const record = this.#live[(start + i) % this.#live.length] as MemberRecord;
-      if (accept(record)) return record;
-    }
-    return undefined;
+    const fitting = this.#live.filter(accept);
+    return fitting[this.#rng.below(fitting.length)];
   }
 
   /** As `sampleLive`, from the live and from those who died since `diedSinceMs`. */

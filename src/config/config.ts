@@ -138,9 +138,9 @@ function listenerProblems(values: Values): string[] {
           `authentication are not built yet: use 127.0.0.1, or, on a network where you trust every host, set ` +
           `security.insecure = true and gossip.label to a name that only this cluster uses`,
       );
-    if (isWildcard(values[`${listener}.bind`].host) && values[`${listener}.advertise`] === null)
+    if (isWildcard((values[`${listener}.advertise`] ?? values[`${listener}.bind`]).host))
       problems.push(
-        `${listener}.bind listens on every address: set ${listener}.advertise to the one at which others reach it`,
+        `nobody can connect to every address of ${listener}: set ${listener}.advertise to the one at which others reach it`,
       );
   }
   if (
@@ -155,6 +155,9 @@ function listenerProblems(values: Values): string[] {
   for (const [region, at] of values["gossip.advertise_to"])
     if (!ipToBytes(at.host) || isWildcard(at.host) || at.port === 0)
       problems.push(`gossip.advertise_to: members of ${region} are told an IP and a port, not ${formatAddress(at)}`);
+  for (const [region, at] of values["peer.advertise_to"])
+    if (isWildcard(at.host) || at.port === 0)
+      problems.push(`peer.advertise_to: members of ${region} cannot connect to ${formatAddress(at)}`);
   if (values["dev.enabled"] && !isLoopbackHost(values["client.bind"].host))
     problems.push("dev.enabled lets any client cut this node's network: keep client.bind on loopback, or turn it off");
   return [...problems, ...portProblems(values)];

@@ -66,7 +66,7 @@ export function conflictId(sha256: Sha256, keyHash: Uint8Array, conflicts: reado
   const dots = new Map<DotKey, Cell["dot"]>();
   for (const { cells } of conflicts) for (const { dot } of cells) dots.set(dotKey(dot), dot);
   const out = new Writer();
-  writeDots(out, dots.values());
+  writeDots(out, [...dots.values()]);
   return ID_PREFIX + toBase64Url(new Writer().raw(keyHash).raw(sha256(out.finish()).slice(0, 8)).finish());
 }
 

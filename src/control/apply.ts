@@ -60,6 +60,8 @@ const HANDLERS: { readonly [K in Exclude<Kind, "init">]: Handler<K> } = {
 };
 
 /** The next state and what to answer: a function of its arguments alone. A refusal changes nothing that others can see.
+ *  Nodes of two versions run side by side during an upgrade: what a command does to the state, and every bound it meets, may
+ *  become another only from a feature level on. (Sentences may differ: they are in no state and no hash.)
  *  @param index of the command in the Raft log: above all earlier ones */
 export function apply(control: Control, index: number, command: Command): { control: Control; result: Result } {
   const { state, recent } = control;

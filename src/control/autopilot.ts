@@ -35,11 +35,18 @@ function chooseRoles(situation: Situation): Decision | null {
 
 function replaceDead(situation: Situation): Decision | null {
   const { state, group, nowMs } = situation;
-  const dead = wanted(situation).find((member) => isDead(situation, member));
+  const { incoming } = group.configuration;
+  const allDead = wanted(situation).filter((member) => isDead(situation, member));
+  const dead = allDead.find(({ id }) => !incoming.has(id)) ?? allDead[0];
   if (!dead) return null;
   const seconds = Math.floor(silentMs(group, dead.id, nowMs) / 1000);
   const cause = `voter ${dead.id} is dead (silent for ${seconds} s, ${Math.floor(state.autopilot.deadAfterMs / 1000)} s are the limit)`;
-  return replace(situation, dead, cause) ?? nothing(`${cause}, but nobody can take its place`);
+  const step = replace(situation, dead, cause);
+  if (step) return step;
+  // It died before it came: the group is as it was.
+  if (!incoming.has(dead.id) && wanted(situation).length > 1)
+    return demote(dead.id, `${cause} and never came to vote: it no longer shall`);
+  return nothing(`${cause}, but nobody can take its place`);
 }
 
 /** Raft's leader hears nothing from it, and gossip doesn't contradict. Maintenance is silence that was announced. */
@@ -97,7 +104,7 @@ function shrink(situation: Situation, voters: readonly Readonly<Member>[], targe
     ranked(situation, others).at(-1);
   if (!last || !keepsSlack(situation, null, last.id, (target - 1) / 2)) return null;
   const why = `${target} voters are enough for these nodes, there are ${voters.length}: ${last.id} no longer votes`;
-  return { kind: "command", command: { kind: "demote", member: last.id, to: "none" }, why };
+  return demote(last.id, why);
 }
 
 /** Regions first, then zones in a region: where there are two voters more than elsewhere, one goes there. */
@@ -131,7 +138,7 @@ function release(situation: Situation): Decision | null {
   const idle = standby.find(({ state }) => state === "draining") ?? ranked(situation, standby)[STANDBY_MAX];
   if (!idle) return null;
   const why = `${idle.id} isn't needed as a candidate: it reads the configuration like any member`;
-  return { kind: "command", command: { kind: "demote", member: idle.id, to: "none" }, why };
+  return demote(idle.id, why);
 }
 
 // ---- candidates
@@ -148,11 +155,13 @@ function ready(situation: Situation): Readonly<Member>[] {
   return eligible(situation).filter((member) => isReady(situation, member));
 }
 
-/** Caught up by Raft's own account, and well for long enough by gossip's. */
+/** Caught up by Raft's own account, and well for long enough by gossip's. Who still votes, having given its vote to one that
+ *  died before it came, is the best to take it back. */
 function isReady({ state, group, hearsay, nowMs }: Situation, { id }: Readonly<Member>): boolean {
   const told = hearsay.get(id);
+  const { incoming, learners } = group.configuration;
   return (
-    group.configuration.learners.has(id) &&
+    (learners.has(id) || incoming.has(id)) &&
     answers(group, id, nowMs) &&
     isLevel(group, id) &&
     told?.isAlive === true &&
@@ -233,6 +242,10 @@ function promote(member: string, instead: string | null, why: string): Decision 
 
 function promoteTo(to: "learner" | "voter", member: string, instead: string | null, why: string): Decision {
   return { kind: "command", command: { kind: "promote", member, to, instead }, why };
+}
+
+function demote(member: string, why: string): Decision {
+  return { kind: "command", command: { kind: "demote", member, to: "none" }, why };
 }
 
 function nothing(why: string): Decision {

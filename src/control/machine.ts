@@ -2,6 +2,7 @@ import { InputError } from "../kernel/assert.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
 import { apply, type Control, type Result, UNFOUNDED } from "./apply.ts";
 import { decodeCommand, decodeControl, decodeState, encodeControl, encodeState, hashOf } from "./codec.ts";
+import type { Command } from "./commands.ts";
 import { Feed } from "./feed.ts";
 import type { ControlState } from "./state.ts";
 
@@ -47,7 +48,12 @@ export class ControlMachine {
     return result;
   }
 
-  #read(bytes: Uint8Array): ReturnType<typeof decodeCommand> {
+  /** What would become of it now: asked before it is proposed, so that what is refused anyway stays out of the log. */
+  preview(command: Command): Result {
+    return apply(this.#control, (this.state?.version ?? 0) + 1, command).result;
+  }
+
+  #read(bytes: Uint8Array): Command {
     try {
       return decodeCommand(bytes);
     } catch (error) {

@@ -200,12 +200,9 @@ function promote(state: ControlState, { member: id, to, instead }: CommandOf<"pr
   if (to === "learner") return withMember(state, { ...member, role: "learner" });
   const given = instead === null ? null : memberOf(state, instead);
   if (given && given.role !== "voter") refuse("wrong-state", `${given.id} is no voter: it has no vote to give away`);
-  const voters = votersWanted(state).length + (given ? 0 : 1);
-  if (voters > state.autopilot.votersMax)
-    refuse(
-      "too-many-voters",
-      `there are at most ${state.autopilot.votersMax} voters: name one that ${id} votes instead of`,
-    );
+  const { votersMax } = state.autopilot;
+  if (!given && votersWanted(state).length >= votersMax)
+    refuse("too-many-voters", `there are at most ${votersMax} voters: name one that ${id} votes instead of`);
   const next = given ? withMember(state, { ...given, role: "none" }) : state;
   return withMember(next, { ...member, role: "voter" });
 }

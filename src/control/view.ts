@@ -27,8 +27,16 @@ export function viewOf(state: ControlState): Tree {
   };
 }
 
-function treeOf<V>(table: ReadonlyMap<string, V>, show: (value: V) => Tree): Tree {
+/** By record. A record is never changed in place, so what is shown of it isn't either: of two states only what differs is
+ *  shown anew, and told apart by identity. */
+const shownOf = new WeakMap<object, Tree>();
+
+function treeOf<V extends object>(table: ReadonlyMap<string, V>, show: (record: V) => Tree): Tree {
   const tree: Record<string, Json> = Object.create(null);
-  for (const key of [...table.keys()].sort()) tree[key] = show(table.get(key) as V);
+  for (const [key, record] of table) {
+    const shown = shownOf.get(record) ?? show(record);
+    shownOf.set(record, shown);
+    tree[key] = shown;
+  }
   return tree;
 }

@@ -17,7 +17,10 @@ export type HeaderMap = Record<string, string>;
 /** What all routes share. */
 export interface Api extends HttpDeps {
   readonly tokens: Tokens;
+  /** Of a row that was read. */
   readonly factsOf: FactsOf;
+  /** Of a row that was just written. */
+  readonly writtenFactsOf: FactsOf;
   /** `Starling-Staleness`. */
   staleness(): string;
 }
@@ -26,10 +29,12 @@ export function makeApi(deps: HttpDeps): Api {
   const { config, world } = deps;
   const { sha256 } = world;
   const tokens = new Tokens({ sha256, salt: config.cluster.salt, clusterId: config.cluster.id });
+  const facts = makeFacts({ sha256, salt: config.cluster.salt, tokens });
   return {
     ...deps,
     tokens,
-    factsOf: makeFacts({ sha256, salt: config.cluster.salt, tokens }),
+    factsOf: facts.read,
+    writtenFactsOf: facts.written,
     staleness: makeStaleness(deps),
   };
 }

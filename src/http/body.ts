@@ -48,12 +48,10 @@ export function checkEncoding(request: Request): void {
 }
 
 /** A body that breaks off is its sender's failure, not ours. */
-export async function arrived<T>(part: Promise<T>): Promise<T> {
-  try {
-    return await part;
-  } catch {
+export function arrived<T>(part: Promise<T>): Promise<T> {
+  return part.catch(() => {
     throw new InputError("body-incomplete", "the request's body broke off before its end");
-  }
+  });
 }
 
 function tooLarge(bytes: string, limit: BodyLimit): InputError {

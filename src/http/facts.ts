@@ -76,16 +76,21 @@ export class Facts {
 
 export type FactsOf = (key: RowKey, found: Found) => Facts | null;
 
-/** Null for an absent key. A row that the replica still has in memory keeps its facts: three hashes less per read. */
-export function makeFacts(parts: FactsParts): FactsOf {
+/** Null for an absent key. `read`: a row that the replica still has in memory keeps its facts, three hashes less for each
+ *  read. `written`: most rows are written again before they are read, and what is kept of them only burdens the
+ *  collector. */
+export function makeFacts(parts: FactsParts): { read: FactsOf; written: FactsOf } {
   const known = new WeakMap<Row, Facts>();
-  return (key, found) => {
+  const written: FactsOf = (key, found) => {
+    const shown = project(found.row);
+    return shown && new Facts(parts, key, found, shown);
+  };
+  const read: FactsOf = (key, found) => {
     const cached = known.get(found.row);
     if (cached) return cached;
-    const shown = project(found.row);
-    if (shown === null) return null;
-    const facts = new Facts(parts, key, found, shown);
-    known.set(found.row, facts);
+    const facts = written(key, found);
+    if (facts) known.set(found.row, facts);
     return facts;
   };
+  return { read, written };
 }

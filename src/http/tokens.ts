@@ -33,15 +33,15 @@ export class Tokens {
    *  even that is too long. */
   context(key: RowKey, row: Row): string | null {
     const dots = [...row.cells.values()].map(({ dot }) => dot);
-    const listed = new Writer().u8(DOTS);
+    const listed = newToken().u8(DOTS);
     writeDots(listed, dots);
-    const token = this.#sealFitting("context", contextScope(key), listed.finish());
+    const token = this.#sealFitting("context", contextScope(key), listed);
     if (token !== null) return token;
     const vector = new VersionVector();
     for (const { actor, seq } of dots) if (vector.seq(actor) < seq) vector.rise(actor, seq);
-    const covered = new Writer().u8(VECTOR);
+    const covered = newToken().u8(VECTOR);
     vector.write(covered);
-    return this.#sealFitting("context", contextScope(key), covered.finish());
+    return this.#sealFitting("context", contextScope(key), covered);
   }
 
   /** Throws InputError `bad-context` on anything that no node of this cluster made for this key. */
@@ -68,15 +68,15 @@ export class Tokens {
   session(seen: readonly PartitionSeen[]): string | null {
     const vectors = seen.map(({ vector }) => vector.entries());
     const actors = actorsOf(vectors);
-    const body = new Writer().uint(actors.length);
-    for (const actor of actors) body.text(actor);
-    body.uint(seen.length);
+    const token = newToken().uint(actors.length);
+    for (const actor of actors) token.text(actor);
+    token.uint(seen.length);
     for (const [i, { partition }] of seen.entries()) {
       const entries = vectors[i] ?? [];
-      body.uint(partition).uint(entries.length);
-      for (const [actor, seq] of entries) body.uint(actors.indexOf(actor)).uint(seq);
+      token.uint(partition).uint(entries.length);
+      for (const [actor, seq] of entries) token.uint(actors.indexOf(actor)).uint(seq);
     }
-    return this.#sealFitting("session", "", body.finish());
+    return this.#sealFitting("session", "", token);
   }
 
   openSession(text: string): PartitionSeen[] {
@@ -92,9 +92,9 @@ export class Tokens {
 
   /** Where a listing goes on. `scope` is what it lists: a cursor of another listing is refused. */
   cursor(scope: string, after: readonly string[]): string {
-    const body = new Writer().uint(after.length);
-    for (const part of after) body.text(part);
-    return this.#seal("cursor", scope, body.finish());
+    const token = newToken().uint(after.length);
+    for (const part of after) token.text(part);
+    return this.#seal("cursor", scope, token);
   }
 
   openCursor(scope: string, text: string): string[] {
@@ -104,15 +104,14 @@ export class Tokens {
     return parts;
   }
 
-  #sealFitting(purpose: Purpose, scope: string, body: Uint8Array): string | null {
-    const bytes = 1 + body.length + MAC_BYTES;
-    return Math.ceil((bytes * 4) / 3) > MAX_TOKEN_CHARS ? null : this.#seal(purpose, scope, body);
+  #sealFitting(purpose: Purpose, scope: string, token: Writer): string | null {
+    const bytes = token.length + MAC_BYTES;
+    return Math.ceil((bytes * 4) / 3) > MAX_TOKEN_CHARS ? null : this.#seal(purpose, scope, token);
   }
 
-  #seal(purpose: Purpose, scope: string, body: Uint8Array): string {
-    const signed = new Writer().u8(VERSION).raw(body).finish();
-    const mac = this.#macOf(purpose, scope, signed);
-    return new Writer().raw(signed).raw(mac).finishInto(base64Url);
+  /** The token in its last form, the MAC behind it. */
+  #seal(purpose: Purpose, scope: string, token: Writer): string {
+    return token.raw(this.#macOf(purpose, scope, token.soFar)).finishInto(base64Url);
   }
 
   #open(purpose: Purpose, scope: string, text: string, maxChars: number): Reader {
@@ -131,6 +130,11 @@ export class Tokens {
       message.text(purpose).text(this.#clusterId).text(scope).raw(signed);
     });
   }
+}
+
+/** Its body follows, then its MAC: in one place, since each answer to a write carries two. */
+function newToken(): Writer {
+  return new Writer().u8(VERSION);
 }
 
 const DOTS = 1;

@@ -112,16 +112,15 @@ export function guardOf(
   };
 }
 
-/** 204, or `body` when the write has something to show. */
+/** Of the answer to a write; `facts` are null when the key is absent now. */
 export function writeHeaders(
   api: Api,
   call: Call,
   key: RowKey,
-  result: WriteResult,
+  { result, facts }: { readonly result: WriteResult; readonly facts: Facts | null },
   before: readonly PartitionSeen[],
 ): HeaderMap {
   const headers = baseHeaders(api, call);
-  const facts = api.factsOf(key, result);
   if (facts) addWritten(headers, facts);
   else addContext(headers, api.tokens.context(key, result.row));
   const seen = { partition: result.partition, vector: result.vector };
@@ -139,7 +138,5 @@ function addWritten(headers: HeaderMap, facts: Facts): void {
 
 /** `eu=2, us=0`: every region that has owners. */
 export function durableText(api: Api, { durable }: WriteResult): string {
-  return [...new Set(api.replica.owners.regions.values())]
-    .map((region) => `${region}=${durable.get(region) ?? 0}`)
-    .join(", ");
+  return api.replica.owners.regionNames.map((region) => `${region}=${durable.get(region) ?? 0}`).join(", ");
 }

@@ -13,8 +13,9 @@ export class InputError extends Error {
   }
 }
 
-export function assert(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new InternalError(message);
+/** A message that is put together stands in a function: made each time for nothing, some cost more than the check. */
+export function assert(condition: boolean, message: string | (() => string)): asserts condition {
+  if (!condition) throw new InternalError(typeof message === "string" ? message : message());
 }
 
 /** Ends an exhaustive switch. */

@@ -254,6 +254,15 @@ export class Writer {
     return this;
   }
 
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What is written so far, lent: good until more is written. */
+  get soFar(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
   finish(): Uint8Array {
     const done = onSlab(this.#bytes, this.#length);
     this.#release();

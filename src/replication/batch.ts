@@ -58,6 +58,14 @@ export interface BatchContext {
   readonly maxDriftMs: number;
 }
 
+/** Where a batch goes on. */
+export interface BatchStart {
+  readonly lastPos: number;
+  readonly hlc: Hlc;
+  /** What it is planned on top of: a batch whose commit is under way. It may be committed only after that one. */
+  readonly under: Batch | null;
+}
+
 /** The changes of one transaction while it forms: rows, vectors and log entries, on copies. Nothing is visible until
  *  the pipeline has committed it and publishes. */
 export class Batch {
@@ -68,12 +76,33 @@ export class Batch {
   readonly #wallMs: number;
   #pos: number;
   hlc: Hlc;
+  #under: Batch | null;
 
-  constructor(context: BatchContext, wallMs: number, lastPos: number, hlc: Hlc) {
+  constructor(context: BatchContext, wallMs: number, start: BatchStart) {
     this.#context = context;
     this.#wallMs = wallMs;
-    this.#pos = lastPos;
-    this.hlc = hlc;
+    this.#pos = start.lastPos;
+    this.hlc = start.hlc;
+    this.#under = start.under;
+  }
+
+  /** The log position of its last entry. */
+  get lastPos(): number {
+    return this.#pos;
+  }
+
+  /** The batch below is published: what it left is what everybody sees, and it need not be held any more. */
+  standAlone(): void {
+    this.#under = null;
+  }
+
+  /** Takes a row as the batch below left it. False when that has none of this id. */
+  takeOver(id: string): boolean {
+    const left = this.#under?.rows.get(id);
+    if (!left) return false;
+    const bytes = left.row === left.before ? left.beforeBytes : (left.encoded?.length ?? 0);
+    this.addRow(id, left, left.row, bytes, left);
+    return true;
   }
 
   /** A row as read; `bytes` is its stored size. `known`: what an earlier batch found of this very row. */
@@ -112,10 +141,22 @@ export class Batch {
   state(partition: number): PartitionState {
     let state = this.states.get(partition);
     if (!state) {
-      state = copyPartition(present(this.#context.partitions[partition], "a partition of the layout").state);
+      state = copyPartition(this.#stateBefore(partition));
       this.states.set(partition, state);
     }
     return state;
+  }
+
+  /** The partition's state as this batch leaves it so far. Not to be changed. */
+  stateNow(partition: number): PartitionState {
+    return this.states.get(partition) ?? this.#stateBefore(partition);
+  }
+
+  #stateBefore(partition: number): PartitionState {
+    return (
+      this.#under?.states.get(partition) ??
+      present(this.#context.partitions[partition], "a partition of the layout").state
+    );
   }
 
   /** One local write. Returns its entry, or null when it changes nothing. Throws before anything has changed. */
@@ -237,10 +278,12 @@ export class Batch {
   }
 
   #vectors(): Commit["vectors"] {
-    return [...this.states].flatMap(([partition, state]) => {
-      const before = present(this.#context.partitions[partition], "a partition of the layout").state.vector;
-      return state.vector.missingFrom(before).map(({ actor, to }) => ({ partition, actor, seq: to }));
-    });
+    const vectors: Commit["vectors"][number][] = [];
+    for (const [partition, { vector }] of this.states) {
+      const { vector: before } = this.#stateBefore(partition);
+      for (const { actor, to } of vector.missingFrom(before)) vectors.push({ partition, actor, seq: to });
+    }
+    return vectors;
   }
 }
 

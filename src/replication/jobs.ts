@@ -33,21 +33,23 @@ const BATCH_ITEMS = 400;
 /** Dots that are removed count like an item: what applies them must give the loop back in time. */
 const REMOVES_PER_ITEM = 256;
 
-function itemsOf(entries: readonly Entry[]): number {
-  let items = entries.length;
-  for (const { removes } of entries) items += Math.floor(removes.length / REMOVES_PER_ITEM);
+function itemsOf(job: BatchJob): number {
+  if (job.kind === "write") return job.requests.length;
+  let items = job.entries.length;
+  for (const { removes } of job.entries) items += Math.floor(removes.length / REMOVES_PER_ITEM);
   return items;
 }
 
-/** Takes the next transaction's jobs off the queue: all up to one that runs alone, and the one that fills the batch. */
-export function takeBatch(queue: Job[]): BatchJob[] {
+/** Takes jobs of the next transaction, which holds `taken` already, off the queue: all up to one that runs alone, and the
+ *  one that fills the batch. */
+export function takeBatch(queue: Job[], taken: readonly BatchJob[] = []): BatchJob[] {
   const jobs: BatchJob[] = [];
-  for (let items = 0; items < BATCH_ITEMS; ) {
+  for (let items = taken.reduce((sum, job) => sum + itemsOf(job), 0); items < BATCH_ITEMS; ) {
     const job = queue[0];
     if (!job || job.kind === "alone") break;
     queue.shift();
     jobs.push(job);
-    items += job.kind === "write" ? job.requests.length : itemsOf(job.entries);
+    items += itemsOf(job);
   }
   return jobs;
 }

@@ -19,6 +19,7 @@ export class Owners {
   readonly #listeners = new Set<() => void>();
   #all: readonly Owner[] = [];
   #regions: ReadonlyMap<NodeId, Region> = new Map();
+  #regionNames: readonly Region[] = [];
 
   constructor(self: NodeId, all: readonly Owner[]) {
     this.#self = self;
@@ -37,6 +38,11 @@ export class Owners {
     return this.#regions;
   }
 
+  /** Each region once. */
+  get regionNames(): readonly Region[] {
+    return this.#regionNames;
+  }
+
   find(id: NodeId): Owner | undefined {
     return this.#all.find((owner) => owner.id === id);
   }
@@ -47,6 +53,7 @@ export class Owners {
     assert(regions.size === all.length, "an owner is named once");
     this.#all = all;
     this.#regions = regions;
+    this.#regionNames = [...new Set(regions.values())];
     for (const listener of this.#listeners) listener();
   }
 

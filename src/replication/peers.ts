@@ -132,6 +132,7 @@ export class Peers implements PeerHost {
   /** After a commit: whatever is new and ours goes out. */
   pump(): void {
     for (const peer of this.outgoing) peer.outbox.pump();
+    this.tail.forget(Math.min(...this.outgoing.map((peer) => peer.outbox.pushedPos)));
   }
 
   #answers(): Answers {

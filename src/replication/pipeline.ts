@@ -10,7 +10,8 @@ import { Unavailable } from "./api.ts";
 import type { BatchContext, WorkingRow } from "./batch.ts";
 import { Batch } from "./batch.ts";
 import { type DiskRoom, diskFull } from "./disk-room.ts";
-import { type Accepted, type BatchJob, type Job, type Received, takeBatch } from "./jobs.ts";
+import { JobLoop } from "./job-loop.ts";
+import type { Accepted, BatchJob, Job, Received } from "./jobs.ts";
 import { LogTail } from "./log-tail.ts";
 import type { Partition } from "./partitions.ts";
 import type { Place } from "./places.ts";
@@ -40,19 +41,17 @@ export interface Published {
 }
 
 const SUMS_SAVE_CHANGES = 20_000;
-/** The one writer of a node: takes jobs in order, forms batches while a commit runs, reads the rows they touch, applies
- *  them, commits everything in one transaction and only then shows it to anyone (I1, I7). */
+/** The one writer of a node: takes jobs in order (JobLoop), reads the rows they touch, applies them, commits everything in
+ *  one transaction and only then shows it to anyone (I1, I7). */
 export class Pipeline {
   readonly #options: PipelineOptions;
-  readonly #jobs: Job[] = [];
   readonly rows: CommittedRows;
   readonly tail: LogTail;
-  #running = false;
-  #failed: string | null = null;
   #hlc: Hlc = HLC_ZERO;
   readonly #actor: RunActor;
   #journalSeq: number;
   #queuedWrites = 0;
+  readonly #loop: JobLoop;
   readonly #places: Places;
   readonly #unsavedDamage: Commit["damaged"][number][] = [];
 
@@ -63,14 +62,24 @@ export class Pipeline {
     this.tail = new LogTail(16 * 2 ** 20, options.saved.lastPos);
     this.#actor = new RunActor(options.world, options.node, options.saved.settings);
     this.#journalSeq = options.saved.lastJournalSeq;
+    this.#loop = new JobLoop({
+      begin: (under) => this.#begin(under),
+      plan: (batch, jobs) => this.#plan(batch, jobs),
+      commit: (batch) => this.commit(batch, this.#actor.toSave()),
+      soon: (call) => options.world.timers.soon(call),
+      onFailure: (reason) => {
+        this.rows.abandon();
+        options.onFailure(reason);
+      },
+    });
   }
 
   get failed(): string | null {
-    return this.#failed;
+    return this.#loop.failed;
   }
 
   get depth(): number {
-    return this.#jobs.length;
+    return this.#loop.depth;
   }
 
   /** The author of this run's dots. */
@@ -92,8 +101,12 @@ export class Pipeline {
     if (this.#queuedWrites + requests.length > this.#options.limits.queuedWrites)
       throw new Unavailable("overloaded", "too many writes wait for this node's disk; try again shortly");
     this.#queuedWrites += requests.length;
-    return new Promise((done) => {
-      this.#push({ kind: "write", requests, done });
+    return new Promise((resolve) => {
+      const done = (results: (Accepted | Error)[]): void => {
+        this.#queuedWrites -= requests.length;
+        resolve(results);
+      };
+      this.#loop.push({ kind: "write", requests, done });
     });
   }
 
@@ -102,7 +115,7 @@ export class Pipeline {
     return new Promise((resolve, reject) => {
       this.admitEntries();
       const done = (result: Received | Error): void => (result instanceof Error ? reject(result) : resolve(result));
-      this.#push({ kind: "entries", entries, done });
+      this.#loop.push({ kind: "entries", entries, done });
     });
   }
 
@@ -114,95 +127,22 @@ export class Pipeline {
   /** Runs between two transactions: what it reads belongs to exactly the vectors it sees. */
   alone<T>(run: () => Promise<T>): Promise<T> {
     return new Promise((resolve, failed) => {
-      this.#push({ kind: "alone", run: async () => resolve(await run()), failed });
+      this.#loop.push({ kind: "alone", run: async () => resolve(await run()), failed });
     });
-  }
-
-  #push(job: Job): void {
-    if (this.#failed) {
-      this.#reject(job, new Unavailable("storage-failed", `this node stopped writing: ${this.#failed}`));
-      return;
-    }
-    this.#jobs.push(job);
-    if (this.#running) return;
-    this.#running = true;
-    // Writes that arrive in the same turn of the loop share one commit.
-    this.#options.world.timers.soon(() => void this.#run());
-  }
-
-  async #run(): Promise<void> {
-    try {
-      while (this.#jobs.length > 0) await this.#next();
-    } catch (error) {
-      // A failed commit, or an impossible state: nothing may be written after it (I13).
-      this.#fail(error instanceof Error ? error.message : String(error));
-    } finally {
-      this.#running = false;
-    }
-  }
-
-  #fail(reason: string): void {
-    this.refuse(reason);
-    this.#options.onFailure(reason);
   }
 
   /** Takes no more jobs, those that wait included. */
   refuse(reason: string): void {
-    this.#failed = reason;
     this.rows.abandon();
-    for (const job of this.#jobs.splice(0)) this.#reject(job, new Unavailable("storage-failed", reason));
+    this.#loop.refuse(reason);
   }
 
-  #reject(job: Job, error: Error): void {
-    if (job.kind === "write") {
-      this.#queuedWrites -= job.requests.length;
-      job.done(job.requests.map(() => error));
-    } else if (job.kind === "entries") job.done(error);
-    else job.failed(error);
+  async #plan(batch: Batch, jobs: readonly BatchJob[]): Promise<(() => void)[]> {
+    await this.readInto(batch, this.#keysOf(batch, jobs));
+    return jobs.map((job) => (job.kind === "write" ? this.#write(batch, job) : this.#receive(batch, job)));
   }
 
-  async #next(): Promise<void> {
-    const [first] = this.#jobs;
-    if (first?.kind === "alone") {
-      this.#jobs.shift();
-      try {
-        await first.run();
-      } catch (error) {
-        const known = error instanceof InputError || error instanceof Unavailable;
-        first.failed(known ? error : new Unavailable("storage-failed", "this node's storage failed"));
-        if (!known) throw error;
-      }
-      return;
-    }
-    await this.#runBatch(takeBatch(this.#jobs));
-  }
-
-  async #runBatch(jobs: readonly BatchJob[]): Promise<void> {
-    const { world } = this.#options;
-    const batch = new Batch(this.#options, world.clock.wallMs(), this.tail.lastPos, this.#hlc);
-    try {
-      await this.readInto(batch, this.#keysOf(jobs));
-      const answers = jobs.map((job) => (job.kind === "write" ? this.#write(batch, job) : this.#receive(batch, job)));
-      await this.commit(batch, this.#actor.toSave());
-      this.#answer(answers);
-    } catch (error) {
-      const isFull = error instanceof DiskFullError;
-      const why = isFull ? diskFull("full") : new Unavailable("storage-failed", "the write could not be committed");
-      for (const job of jobs) this.#reject(job, why);
-      if (!isFull) throw error;
-    }
-  }
-
-  /** The store gets its next batch before the writers of this one get their answers: it works while these are written. */
-  #answer(answers: readonly (() => void)[]): void {
-    const all = (): void => {
-      for (const answer of answers) answer();
-    };
-    if (this.#jobs.length > 0) this.#options.world.timers.soon(all);
-    else all();
-  }
-
-  #keysOf(jobs: readonly BatchJob[]): RowKey[] {
+  #keysOf(batch: Batch, jobs: readonly BatchJob[]): RowKey[] {
     const keys: RowKey[] = [];
     const touched = new Set<number>();
     for (const job of jobs) {
@@ -214,7 +154,7 @@ export class Pipeline {
         }
     }
     // Entries that were held for a gap may become ready by these.
-    for (const partition of touched) keys.push(...this.partition(partition).state.early);
+    for (const partition of touched) keys.push(...batch.stateNow(partition).early);
     return keys;
   }
 
@@ -224,17 +164,14 @@ export class Pipeline {
         const id = rowId(request);
         const entry = batch.write(id, request, this.actor, (last) => this.#stamp(last, request));
         const working = batch.rowOf(id);
-        const vector = batch.states.get(working.partition)?.vector ?? this.partition(working.partition).state.vector;
+        const { vector } = batch.stateNow(working.partition);
         return { working, entry, row: working.row, digest: working.digest, vector };
       } catch (error) {
         if (error instanceof InputError || error instanceof Unavailable) return error;
         throw error;
       }
     });
-    return () => {
-      this.#queuedWrites -= job.requests.length;
-      job.done(results);
-    };
+    return () => job.done(results);
   }
 
   #stamp(last: Hlc, { author, reason }: WriteRequest): Stamp {
@@ -266,15 +203,21 @@ export class Pipeline {
   }
 
   newBatch(): Batch {
-    return new Batch(this.#options, this.#options.world.clock.wallMs(), this.tail.lastPos, this.#hlc);
+    return this.#begin(null);
   }
 
-  /** Reads rows (the cache first) into a batch. A damaged row counts as empty, and its leaf is reported. */
+  /** An empty batch, on top of `under` whose commit is under way. */
+  #begin(under: Batch | null): Batch {
+    const { lastPos, hlc } = under ?? { lastPos: this.tail.lastPos, hlc: this.#hlc };
+    return new Batch(this.#options, this.#options.world.clock.wallMs(), { lastPos, hlc, under });
+  }
+
+  /** Reads rows into a batch: as the one below it left them, else from the cache, else from the store. A damaged row counts as empty, and its leaf is reported. */
   async readInto(batch: Batch, keys: readonly RowKey[]): Promise<void> {
     const missing = new Map<string, RowKey>();
     for (const key of keys) {
       const id = rowId(key);
-      if (batch.rows.has(id)) continue;
+      if (batch.rows.has(id) || batch.takeOver(id)) continue;
       const cached = this.rows.cached(id);
       if (cached) batch.addRow(id, cached.place, cached.row, cached.bytes, cached.digests);
       else missing.set(id, key);

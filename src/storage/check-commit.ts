@@ -15,20 +15,20 @@ export interface HighWater {
 export function checkCommit(commit: Commit, before: HighWater): HighWater {
   for (const row of commit.rows) {
     checkKey(row);
-    assert(isU32(row.slot), `slot ${row.slot} is not an unsigned 32-bit integer`);
+    assert(isU32(row.slot), () => `slot ${row.slot} is not an unsigned 32-bit integer`);
   }
   let lastPos = before.lastPos;
   for (const record of commit.log) {
-    assert(isCount(record.pos) && record.pos > lastPos, `log position ${record.pos} comes after ${lastPos}`);
+    assert(isCount(record.pos) && record.pos > lastPos, () => `log position ${record.pos} comes after ${lastPos}`);
     assert(isCount(record.first) && isCount(record.last), "a log record's seqs are safe integers");
-    assert(record.first <= record.last, `log record ${record.pos} ends before it begins`);
-    assert(isU32(record.slot) && isCount(record.partition), `log record ${record.pos} has an impossible place`);
-    assert(Number.isFinite(record.atMs), `log record ${record.pos} has no time`);
+    assert(record.first <= record.last, () => `log record ${record.pos} ends before it begins`);
+    assert(isU32(record.slot) && isCount(record.partition), () => `log record ${record.pos} has an impossible place`);
+    assert(Number.isFinite(record.atMs), () => `log record ${record.pos} has no time`);
     assert(
       record.digestDelta.length === DELTA_BYTES && record.inventoryDelta.length === DELTA_BYTES,
-      `log record ${record.pos}: deltas are ${DELTA_BYTES} bytes`,
+      () => `log record ${record.pos}: deltas are ${DELTA_BYTES} bytes`,
     );
-    assert(Math.abs(record.recordDelta) <= 1, `log record ${record.pos} changes one record at most`);
+    assert(Math.abs(record.recordDelta) <= 1, () => `log record ${record.pos} changes one record at most`);
     lastPos = record.pos;
   }
   for (const { partition, seq } of [...commit.vectors, ...commit.floors])
@@ -39,7 +39,7 @@ export function checkCommit(commit: Commit, before: HighWater): HighWater {
     checkKey(record);
     assert(
       isCount(record.seq) && record.seq > lastJournalSeq,
-      `journal seq ${record.seq} comes after ${lastJournalSeq}`,
+      () => `journal seq ${record.seq} comes after ${lastJournalSeq}`,
     );
     lastJournalSeq = record.seq;
   }

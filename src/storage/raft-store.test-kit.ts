@@ -256,12 +256,19 @@ function crashClaims(subject: RaftSubject): void {
         await store.save(saveOf(before));
         const after = { hardState: stateOf(i + 1, 0, "n2"), entries: entriesOf(2, 9, i + 2) };
         const saving = store.save(saveOf(after));
-        const during = await subject.crashed(dataDir);
-        await saving;
+        const during: string[] = [];
+        let isSaved = false;
+        const noted = saving.then(() => {
+          isSaved = true;
+        });
+        while (!isSaved) during.push(await subject.crashed(dataDir));
+        await noted;
         const then = await subject.crashed(dataDir);
         const whole = { hardState: after.hardState, entries: [...before.entries.slice(0, 1), ...after.entries] };
-        const found = await within(subject, during, wholeOf);
-        expect([before, whole]).toContainEqual({ hardState: found.hardState, entries: found.entries });
+        for (const copy of during) {
+          const { hardState, entries } = await within(subject, copy, wholeOf);
+          expect([before, whole]).toContainEqual({ hardState, entries });
+        }
         expect(await within(subject, then, wholeOf)).toMatchObject(whole);
       }
     } finally {

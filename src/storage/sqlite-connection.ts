@@ -83,7 +83,7 @@ export class Connection {
   }
 
   async #alone<T>(sql: string, job: () => Promise<T>): Promise<T> {
-    assert(this.#running === undefined, `"${sql}" began while "${this.#running}" was running on its connection`);
+    assert(this.#running === undefined, () => `"${sql}" began while "${this.#running}" was running on its connection`);
     this.#running = sql;
     try {
       return await job();

@@ -278,6 +278,16 @@ describe("behind NAT", () => {
       expect.stringContaining("members of us are told an IP and a port, not nat.example:7002"),
     ]);
   });
+
+  test.each(["0.0.0.0:7002", "[::]:7002", "203.0.113.7:0"])("and %s is none that anybody can send to", (at) => {
+    const { values } = resolve("", { STARLING_GOSSIP_ADVERTISE_TO: `us=${at}` });
+    expect(problemsOf(values)).toEqual([expect.stringContaining(`members of us are told an IP and a port, not ${at}`)]);
+  });
+});
+
+test.each(["0.0.0.0:7003", "[::]:7003", "nat.example:0"])("peers cannot connect to %s", (at) => {
+  const { values } = resolve("", { STARLING_PEER_ADVERTISE_TO: `us=${at}` });
+  expect(problemsOf(values)).toEqual([`peer.advertise_to: members of us cannot connect to ${at}`]);
 });
 
 describe("listeners", () => {
@@ -310,6 +320,7 @@ describe("listeners", () => {
   test("a wildcard needs an address to advertise", () => {
     const trusted = '[security]\ninsecure = true\n[gossip]\nlabel = "x"\n[peer]\nbind = "0.0.0.0:7003"\n';
     expect(problems(trusted)[0]).toContain("set peer.advertise");
+    expect(problems(`${trusted}advertise = "0.0.0.0:7003"`)[0]).toContain("set peer.advertise");
     expect(problems(`${trusted}advertise = "10.0.0.1:7003"`)).toEqual([]);
   });
 

@@ -3,6 +3,7 @@ import { OutcomeUnknown } from "../../src/consensus/driver/refusal.ts";
 import { encodeMessage } from "../../src/consensus/driver/wire.ts";
 import { InputError } from "../../src/kernel/assert.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
+import { EVERYONE } from "../sim/links.ts";
 import { NAMES, watch, withGroup } from "./sim-group.ts";
 
 describe("a member", () => {
@@ -20,6 +21,59 @@ describe("a member", () => {
       }
       expect(news).toEqual([]);
       for (const name of others) expect(group.at(name).host.status().figures.stalls).toBe(5);
+    });
+  });
+
+  it("answers a read when what was committed is applied here, not before", async () => {
+    await withGroup(async (group) => {
+      await group.found();
+      const leader = await group.elected();
+      await group.say(leader, "before");
+      await group.level();
+      const other = NAMES.find((name) => name !== leader) ?? "";
+      const { host } = group.at(other);
+      const index = host.status().indexes.applied + 1;
+      group.kernel.cut(other, EVERYONE);
+      const seen = watch(host.read(60_000));
+      const answer = { type: "read-reply", from: leader, to: other, id: 2 ** 31 + 1, index } as const;
+      host.receive(leader, encodeMessage(answer));
+      await group.kernel.sleep(100);
+      expect(seen.done).toBe(false);
+      group.kernel.heal();
+      await group.say(await group.elected(), "after");
+      await group.kernel.until(() => seen.done, 10_000);
+      expect(seen.value).toBeGreaterThanOrEqual(index);
+    });
+  });
+
+  it("takes no answer to a read of its earlier life for one to its own", async () => {
+    await withGroup(async (group) => {
+      await group.found();
+      const leader = await group.elected();
+      const other = NAMES.find((name) => name !== leader) ?? "";
+      await group.at(other).host.read(1_000);
+      group.crash(other);
+      await group.start(other);
+      await group.elected();
+      group.kernel.cut(other, EVERYONE);
+      const seen = watch(group.at(other).host.read(500));
+      for (const life of [0, 1, 3])
+        for (const n of [1, 2]) {
+          const id = life * 2 ** 31 + n;
+          group
+            .at(other)
+            .host.receive(leader, encodeMessage({ type: "read-reply", from: leader, to: other, id, index: 1 }));
+        }
+      await group.kernel.sleep(100);
+      expect(seen.done).toBe(false);
+      group
+        .at(other)
+        .host.receive(
+          leader,
+          encodeMessage({ type: "read-reply", from: leader, to: other, id: 2 * 2 ** 31 + 1, index: 1 }),
+        );
+      await group.kernel.sleep(1);
+      expect(seen.value).toBeGreaterThanOrEqual(1);
     });
   });
 

@@ -93,7 +93,7 @@ describe("a group of three members", () => {
 
   it("takes a new member: a learner first, then a voter", async () => {
     const group = new SimGroup(5, [...NAMES, "n4"]);
-    await group.kernel.run(async () => {
+    await group.run(async () => {
       await group.found(NAMES);
       const leader = await group.elected();
       await group.say(leader, "old news");

@@ -1,3 +1,4 @@
+import type { Message } from "../../src/consensus/core/messages.ts";
 import { RaftHost } from "../../src/consensus/driver/host.ts";
 import { RaftLinks } from "../../src/consensus/driver/links.ts";
 import { RAFT_SETTINGS, type RaftSettings } from "../../src/consensus/driver/settings.ts";
@@ -46,6 +47,8 @@ export interface MemberOptions {
   readonly salt?: string;
   readonly addressOf: (node: string) => Address | null;
   readonly allow?: (node: string) => boolean;
+  /** Sees each message before it goes. */
+  readonly onSend?: (message: Message) => void;
 }
 
 /** A member as node.ts will have it: door, links, host and a state machine. */
@@ -86,7 +89,10 @@ export async function startMember(options: MemberOptions): Promise<Member> {
     store: await world.disk.openRaftStore(dataDir),
     machine: ledger,
     settings: { ...RAFT_SETTINGS, ...options.settings },
-    send: (message) => links.send(message),
+    send: (message) => {
+      options.onSend?.(message);
+      links.send(message);
+    },
     allow,
     onFailure: (reason) => failures.push(reason),
   });

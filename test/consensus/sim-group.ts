@@ -1,7 +1,11 @@
+import { expect } from "vitest";
+import type { Message } from "../../src/consensus/core/messages.ts";
 import { RaftRefusal } from "../../src/consensus/driver/refusal.ts";
 import type { RaftSettings } from "../../src/consensus/driver/settings.ts";
 import { present } from "../../src/kernel/assert.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
+import type { RaftImage } from "../../src/storage/memory-raft.ts";
+import { readRecords } from "../../src/storage/raft-records.ts";
 import { SimKernel, type SimNode } from "../sim/world.ts";
 import { type Member, type MemberOptions, startMember } from "./members.ts";
 
@@ -16,11 +20,20 @@ export class SimGroup {
   readonly #settings: Partial<RaftSettings>;
   readonly nodes = new Map<string, SimNode>();
   readonly #members = new Map<string, Member>();
+  /** Promises that were sent and not kept on disk. */
+  readonly broken: string[] = [];
 
   constructor(seed: number, names: readonly string[], settings: Partial<RaftSettings> = {}) {
     this.kernel = new SimKernel({ seed });
     this.#hosts = new Map(names.map((name, i) => [name, `10.1.0.${i + 1}`]));
     this.#settings = settings;
+  }
+
+  /** Runs a test's body; no promise may have been broken in it. */
+  async run<T>(body: () => Promise<T>): Promise<T> {
+    const result = await this.kernel.run(body);
+    expect(this.broken).toEqual([]);
+    return result;
   }
 
   get names(): string[] {
@@ -29,6 +42,10 @@ export class SimGroup {
 
   at(name: string): Member {
     return present(this.#members.get(name), `${name} runs`);
+  }
+
+  isRunning(name: string): boolean {
+    return this.#members.has(name);
   }
 
   running(): Member[] {
@@ -46,6 +63,11 @@ export class SimGroup {
       dataDir: DATA_DIR,
       settings: this.#settings,
       addressOf: (peer) => ({ host: this.#hosts.get(peer) ?? "", port: PORT }),
+      onSend: (message) => {
+        const image = node.disk.raftImage(DATA_DIR);
+        const why = image && unkept(message, image);
+        if (why) this.broken.push(`${message.type} of ${name}: ${why}`);
+      },
       ...more,
     });
     if (node.alive) this.#members.set(name, member);
@@ -111,6 +133,27 @@ export class SimGroup {
   }
 }
 
+/** What a message promises that is not on the sender's disk; null when all is. A restart would take it back. */
+function unkept(message: Message, image: RaftImage): string | null {
+  if (!("term" in message) || (message.type === "vote" && message.pre)) return null;
+  const { state, load } = readRecords(image);
+  if (!state || load.kind !== "whole") return "there is nothing on disk";
+  // Who doesn't know that the last change but one is committed may count by a group that is two changes old.
+  const changes = load.saved.entries.filter(({ payload }) => payload.kind === "change");
+  const lastButOne = changes.at(-2)?.index ?? 0;
+  if (lastButOne > state.hardState.committed)
+    return `change ${lastButOne} is not known to be committed, and another follows`;
+  const { hardState, lastIndex } = state;
+  const isVote = message.type === "vote" || (message.type === "vote-reply" && message.granted && !message.pre);
+  if (isVote && (hardState.term < message.term || (hardState.term === message.term && hardState.vote === null)))
+    return `its vote in term ${message.term} is not on disk`;
+  const isReply = message.type === "append-reply" || message.type === "heartbeat-reply";
+  if (isReply && hardState.term < message.term) return `term ${message.term} is not on disk`;
+  if (message.type === "append-reply" && message.accepted && lastIndex < message.index)
+    return `entry ${message.index} is not on disk`;
+  return null;
+}
+
 export const NAMES = ["n1", "n2", "n3"];
 
 export async function withGroup(
@@ -119,7 +162,7 @@ export async function withGroup(
   settings: Partial<RaftSettings> = {},
 ): Promise<void> {
   const group = new SimGroup(seed, NAMES, settings);
-  await group.kernel.run(() => run(group));
+  await group.run(() => run(group));
 }
 
 /** What a promise comes to, without waiting here for it. */

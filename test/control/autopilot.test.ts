@@ -89,6 +89,29 @@ describe("autopilot", () => {
     expect(cared.settle().voters).toEqual(["n1", "n2", "n3"]);
   });
 
+  it("gives a vote back when who should have it died before it came", () => {
+    const world = new GroupWorld(three(["n4", "eu"])).settle();
+    world.cluster.ok("promote", { member: "n4", to: "voter", instead: "n2" });
+    world.kill("n4").settle();
+    expect([world.voters, votersWanted(world.cluster.state)]).toEqual([
+      ["n1", "n2", "n3"],
+      ["n1", "n2", "n3"],
+    ]);
+  });
+
+  it("takes the vote from who died before it came, where nobody can have it, though others are dead, too", () => {
+    const cluster = new Cluster("eu", "eu", "eu", "eu").join(nodeNamed("n5", "us"));
+    const world = new GroupWorld(cluster);
+    cluster
+      .ok("promote", { member: "n4", to: "voter", instead: null })
+      .ok("promote", { member: "n5", to: "voter", instead: null });
+    world.kill("n2").kill("n4").settle();
+    expect([world.voters, votersWanted(cluster.state)]).toEqual([
+      ["n1", "n2", "n3", "n5"],
+      ["n1", "n2", "n3", "n5"],
+    ]);
+  });
+
   it("takes neither who drains nor who is in maintenance for a candidate", () => {
     for (const what of ["drain", "maintenance"] as const) {
       const cluster = three(["n4", "eu"]);
@@ -193,6 +216,8 @@ describe("autopilot", () => {
 
 // ---- what is promised, whatever gossip says
 
+/** For campaigns: LAW_RUNS=10000. */
+const LONG = { timeout: 900_000 };
 const REGIONS = ["eu", "us", "ap"] as const;
 const hearsay = fc.record({ isAlive: fc.boolean(), ageMs: fc.constantFrom(0, 5_000, 30_000, 100_000, 1_000_000) });
 const plan = fc.record({
@@ -273,7 +298,7 @@ function check({ state, group, nowMs }: Situation, decision: Decision): void {
 }
 
 describe("autopilot, whatever gossip says", () => {
-  it("keeps a majority of voters that live, changes one at a time, and replaces nobody who answers", () => {
+  it("keeps a majority of voters that live, changes one at a time, and replaces nobody who answers", LONG, () => {
     let changes = 0;
     fc.assert(
       fc.property(plan, (some) => {
@@ -302,7 +327,22 @@ describe("autopilot, whatever gossip says", () => {
     expect(changes).toBeGreaterThan(100);
   });
 
-  it("comes to the right number of living voters, spread over the regions, once gossip tells the truth", () => {
+  it("comes to rest, also when members are drained, removed and maintained meanwhile", LONG, () => {
+    fc.assert(
+      fc.property(plan, (some) => {
+        const world = planned(some);
+        for (let at = 0; at < 150; at++) {
+          disturb(world, some, at);
+          world.step();
+        }
+        world.settle(1_000);
+        expect(hasMajority(world)).toBe(true);
+      }),
+      { numRuns: Number(process.env.LAW_RUNS ?? 60) },
+    );
+  });
+
+  it("comes to the right number of living voters, spread over the regions, once gossip tells the truth", LONG, () => {
     fc.assert(
       fc.property(plan, (some) => {
         const world = planned({ ...some, orders: [] });

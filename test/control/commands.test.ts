@@ -176,6 +176,13 @@ describe("roles", () => {
     expect([memberOf(cluster, "n2")?.role, memberOf(cluster, "n4")?.role]).toEqual(["learner", "learner"]);
   });
 
+  it("a vote is given away also where there are more voters than there may be by now", () => {
+    const cluster = new Cluster("eu", "us", "ap", "eu", "us").join(nodeNamed("n6"));
+    cluster.ok("set-autopilot", { settings: { ...cluster.state.autopilot, votersMax: 3 } });
+    cluster.ok("promote", { member: "n6", to: "voter", instead: "n1" });
+    expect(votersWanted(cluster.state)).toEqual(["n2", "n3", "n4", "n5", "n6"]);
+  });
+
   it("a higher incarnation names its voters, and the others vote no more", () => {
     const cluster = new Cluster("eu", "us", "ap", "eu").ok("raise-incarnation", { incarnation: 4, voters: ["n4"] });
     expect(votersWanted(cluster.state)).toEqual(["n4"]);
@@ -294,7 +301,7 @@ describe("a command that is in the log twice", () => {
   it("never bars who knows the latest state, however much was refused or changed nothing", () => {
     const cluster = new Cluster("eu");
     for (let i = 0; i < RECENT_MAX; i++) cluster.try("drain", { member: "nobody" });
-    for (let i = 0; i < RECENT_MAX; i++) cluster.ok("maintenance", { member: "n1", on: false });
+    for (let i = 0; i <= RECENT_MAX; i++) cluster.ok("maintenance", { member: "n1", on: false });
     expect(cluster.state.version).toBe(1);
     expect(cluster.control.recent.entries).toHaveLength(RECENT_MAX);
     cluster.ok("set-placement", { minOwners: 2 });

@@ -97,6 +97,7 @@ export class GroupWorld {
   settle(stepsMax = 400): this {
     let calm = 0;
     for (let i = 0; i < stepsMax && calm < 90; i++) calm = this.step().kind === "nothing" ? calm + 1 : 0;
+    if (calm < 90) throw new Error(`it never comes to rest: ${this.decisions.slice(-6).map(({ why }) => why)}`);
     return this;
   }
 

@@ -44,6 +44,14 @@ describe("the control machine", () => {
     expect(machine.apply({ index: 9, bytes: encodeCommand(anew) })).toEqual({ ok: true, version: 9 });
   });
 
+  it("says what would become of a command, and does nothing", () => {
+    const { machine, cluster } = machineAfter(1);
+    const { state } = machine;
+    expect(machine.preview(cluster.make("drain", { member: "n9" }))).toMatchObject({ slug: "unknown-node" });
+    expect(machine.preview(cluster.make("set-placement", { minOwners: 3 }))).toMatchObject({ ok: true });
+    expect(machine.state).toBe(state);
+  });
+
   it("keeps what it has when a snapshot or a peer's state is none", () => {
     const { machine } = machineAfter(1);
     const { state } = machine;

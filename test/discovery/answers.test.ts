@@ -1,5 +1,6 @@
 import { describe, expect, it, test } from "vitest";
 import { consulAddresses, consulPath } from "../../gossip/discovery/consul.ts";
+import { fieldOf } from "../../gossip/discovery/json.ts";
 import { sliceAddresses, slicesPath, statusMessage } from "../../gossip/discovery/kubernetes.ts";
 import { type ConsulSource, type KubernetesSource, parseSeed } from "../../gossip/discovery/notation.ts";
 import { srvTargets } from "../../gossip/discovery/srv.ts";
@@ -64,6 +65,13 @@ describe("Kubernetes' answer", () => {
   it("without such a port says which ones there are", () => {
     expect(() => sliceAddresses(fixture("kubernetes-slices.json"), "serf")).toThrow(
       "the service has no port called serf; it has http, gossip, gossip-tcp, peer",
+    );
+  });
+
+  it("but no more than eight of them", () => {
+    const ports = Array.from({ length: 20 }, (_, i) => ({ name: `p${i}`, port: 1 + i }));
+    expect(() => sliceAddresses(JSON.stringify({ items: [{ endpoints: [], ports }] }), "serf")).toThrow(
+      /; it has p0.*p7$/,
     );
   });
 
@@ -138,4 +146,8 @@ describe("SRV records", () => {
     expect(srvTargets(nowhere)).toEqual([]);
     expect(srvTargets(Array.from({ length: 3000 }, (_, i) => record(`n${i}`, 1)))).toHaveLength(64);
   });
+});
+
+it("what a field is called that all objects have is a field only where it is written", () => {
+  expect([fieldOf({}, "constructor"), fieldOf(JSON.parse('{"constructor":1}'), "constructor")]).toEqual([undefined, 1]);
 });

@@ -76,6 +76,16 @@ class Finding {
   }
 }
 
+it("an answer ends the reason of the last failure, and the same one is told again after it", () => {
+  const me = new Finding();
+  me.round(() => me.fail());
+  expect(me.machine.view(0).lastError).toBe("broken");
+  me.round(() => me.answer(1));
+  expect(me.machine.view(0).lastError).toBeNull();
+  me.fail();
+  expect(me.told).toEqual(["0: broken", "0: ok", "0: broken"]);
+});
+
 describe("asking again", () => {
   it("failures double the pause from 1 s up to 30 s, for ever", () => {
     const finding = new Finding();

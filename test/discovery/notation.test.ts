@@ -34,6 +34,7 @@ describe("how seeds are written", () => {
       "consul+https://consul.example.com:8501/gossip?tag=eu&tag=blue%20green&dc=dc1&passing",
       { kind: "consul", secure: true, tags: ["eu", "blue green"], dc: "dc1", passing: true },
     ],
+    ["consul://127.0.0.1:8500/a%40b?tag=c%40d", { kind: "consul", service: "a@b", tags: ["c@d"] }],
     ["consul://[::1]:8500/s?passing=false", { kind: "consul", server: { host: "::1", port: 8500 }, passing: false }],
     [
       "kubernetes://default/starling",
@@ -74,6 +75,9 @@ describe("how seeds are written", () => {
     ["consul://127.0.0.1:8500/%e0", "must name Consul's HTTP address and a service"],
     ["consul://127.0.0.1:8500/x?near=a", "stand tag, dc, passing and their values"],
     ["consul://127.0.0.1:8500/x?passing=maybe", "passing is true or false"],
+    [`consul://127.0.0.1:8500/${"x".repeat(256)}`, "must name Consul's HTTP address and a service"],
+    ["consul://127.0.0.1:8500/\ud800", "must name Consul's HTTP address and a service"],
+    [`dns://${"a.".repeat(127)}:1`, "must name a host"],
     ["kubernetes://starling", "must name a namespace and a service"],
     ["kubernetes://10.0.0.1:6443/ns/svc", "where the API is, cluster.kubernetes_api says"],
     ["kubernetes://ns/svc?port=Gossip", "port is the name of one of the service's ports"],
@@ -82,9 +86,22 @@ describe("how seeds are written", () => {
     expect(refusal(text)).toContain(sentence);
   });
 
+  test("what is long is repeated in part", () => {
+    expect(refusal("x".repeat(1000))).toBe(`gossip seed "${"x".repeat(200)}…" must look like host:port or [ipv6]:port`);
+    expect(parseSeed(`dns://${"a.".repeat(126)}b:1`).kind).toBe("dns"); // 253 characters, DNS's bound
+  });
+
   test.each([
     "consul://user:hunter2@127.0.0.1:8500/x",
     "consul://hunter2@127.0.0.1:8500/x",
+    "me:hunter2@10.0.0.1:7002",
+    "hunter2@example.com:7002",
+    "kubernetes://me:hunter2@ns/svc",
+    // A password that should have been escaped, and wasn't.
+    "consul://me:hunter2/x@127.0.0.1:8500/x",
+    "consul://me:hunter2#x@127.0.0.1:8500/x",
+    "consul://me:hunter2?x@127.0.0.1:8500/x",
+    "dns://me:x/hunter2@example.com:1",
     "dns://me:hunter2@example.com:1",
     "consul://127.0.0.1:8500/x?token=hunter2",
     "consul://127.0.0.1:8500/x?tag=a&X-Consul-Token=hunter2",

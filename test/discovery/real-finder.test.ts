@@ -213,6 +213,11 @@ describe("Consul", () => {
     expect(JSON.stringify(lines)).not.toContain(CONSUL_TOKEN.slice(0, 8));
   });
 
+  it("of a long answer the first 300 characters are kept", async () => {
+    consul.answer = answering(500, "x".repeat(1000));
+    expect(await finding().error()).toBe(`Consul answered 500: ${"x".repeat(300)}`);
+  });
+
   test.each([
     ["500", answering(500, "No cluster leader\n"), "Consul answered 500: No cluster leader"],
     ["a redirect", answering(301, "", { location: "http://192.0.2.1/" }), "Consul answered 301"],

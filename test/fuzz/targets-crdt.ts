@@ -28,12 +28,12 @@ function dotsOf(bytes: Uint8Array): { dots: ReturnType<typeof readDots> } {
 
 function dotsBytes(dots: Iterable<Parameters<typeof writeDots>[1] extends Iterable<infer D> ? D : never>): Uint8Array {
   const out = new Writer();
-  writeDots(out, dots);
+  writeDots(out, [...dots]);
   return out.finish();
 }
 
 /** Codecs that promise to refuse all but what their writer makes: an accepted input comes back byte for byte. */
-function canonical<T extends object>(
+export function canonical<T extends object>(
   name: string,
   seeds: () => Uint8Array[],
   decode: (bytes: Uint8Array) => T,

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fromHex } from "../../src/kernel/bytes.ts";
 import type { Target } from "./target.ts";
 import { CONFIG_TARGETS } from "./targets-config.ts";
+import { CONTROL_TARGETS } from "./targets-control.ts";
 import { CRDT_TARGETS } from "./targets-crdt.ts";
 import { DISCOVERY_TARGETS } from "./targets-discovery.ts";
 import { GOSSIP_TARGETS } from "./targets-gossip.ts";
@@ -23,6 +24,7 @@ export const TARGETS: readonly Target[] = [
   ...PIECE_TARGETS,
   ...STORAGE_TARGETS,
   ...CONFIG_TARGETS,
+  ...CONTROL_TARGETS,
   ...HTTP_TARGETS,
 ];
 

@@ -44,6 +44,16 @@ describe("broadcast queue (item 14)", () => {
     expect(queue.take(2 * (SIZE + 2) + 1, 2, 4)).toEqual([suspect("a"), suspect("b")]);
   });
 
+  it("behind nine that don't fit nobody looks any further", () => {
+    const long = (n: number) => suspect(`a name that is much too long for the room that is left here ${n}`);
+    for (const misfits of [8, 9]) {
+      const queue = new BroadcastQueue();
+      for (let n = 0; n < misfits; n++) queue.put(`long${n}`, long(n));
+      queue.put("a", suspect("a"));
+      expect(queue.take(SIZE + 2, 2, 4)).toEqual(misfits === 8 ? [suspect("a")] : []);
+    }
+  });
+
   it("one message goes once into one packet", () => {
     const queue = new BroadcastQueue();
     queue.put("a", suspect("a"));

@@ -3,6 +3,7 @@ import { estimatedRttMs, Vivaldi } from "../../gossip/swim/coordinate.ts";
 import { Pool } from "../../gossip/swim/pool.test-kit.ts";
 import { type Coordinate, decodeCoordinate, encodeCoordinate } from "../../gossip/wire/serf.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
+import { OneMember } from "./one-member.ts";
 
 /** Everyone measures everyone else in turn, with jitter; returns who they are then. */
 function settled(
@@ -87,5 +88,21 @@ describe("coordinates", () => {
       for (const { name: other, coordinate } of swim.members())
         expect([other, coordinate?.vec.length]).toEqual([other, 8]);
     }
+  });
+
+  it("who is reclaimed is forgotten with what was measured of it", () => {
+    const me = new OneMember({ profile: { reclaimMs: 60_000 } }).meet(2);
+    const { message } = me.passUntilSent("ping");
+    me.hear(2, { type: "ack", seq: message.seq, payload: encodeCoordinate(new Vivaldi(seededRng(1)).mine) });
+    expect(me.swim.sizes().measured).toBe(1);
+    const { coordinate } = me.swim.member("m2") ?? {};
+    expect(coordinate).toBeTruthy();
+    me.forget();
+    const next = me.passUntilSent("ping").message;
+    me.hear(2, { type: "ack", seq: next.seq, payload: new Uint8Array(0) });
+    expect(me.swim.member("m2")?.coordinate).toEqual(coordinate); // it said nothing newer
+    me.hear(2, { type: "dead", node: "m2", incarnation: 5, from: "m2" });
+    me.pass(120_000);
+    expect(me.swim.sizes()).toMatchObject({ members: 1, measured: 0 });
   });
 });

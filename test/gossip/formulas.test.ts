@@ -12,7 +12,7 @@ import {
   suspicionMs,
   suspicionMsMin,
 } from "../../gossip/swim/profile.ts";
-import { leftMs, newSuspicion } from "../../gossip/swim/suspicion.ts";
+import { confirm, leftMs, newSuspicion } from "../../gossip/swim/suspicion.ts";
 
 describe("a profile's constants", () => {
   it("fit together in each that has a name", () => {
@@ -59,6 +59,12 @@ describe("formulas", () => {
     const suspicion = newSuspicion(LAN, 3, "a", 500);
     expect(leftMs(suspicion, 500)).toBe(4000);
     expect(leftMs(suspicion, 1500)).toBe(3000);
+  });
+
+  it("a suspicion counts no more confirmations than it waits for", () => {
+    const suspicion = newSuspicion(LAN, 10, "a", 0);
+    expect(["a", "b", "b", "c", "d"].map((by) => confirm(suspicion, by))).toEqual([false, true, false, true, false]);
+    expect([...suspicion.accusers]).toEqual(["a", "b", "c"]);
   });
 
   it("tables are compared more rarely in large pools", () => {

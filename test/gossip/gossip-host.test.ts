@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { startGossip } from "../../gossip/drivers/gossip-host.ts";
-import { encodePacket, PROFILES } from "../../gossip/index.ts";
+import { encodePacket, encodeStream, PROFILES } from "../../gossip/index.ts";
 import type { Stream } from "../../src/world/world.ts";
 import { CLEAR, keyOf, LOOKUPS, labelled } from "./envelopes.ts";
 import { PORT, rejectsOf, sees, simulated, start, trio } from "./hosts.ts";
@@ -108,6 +108,7 @@ describe("gossip host: members", () => {
     simulated(async (kernel) => {
       const [a, b, c] = await trio(kernel);
       await c.host.leave();
+      await c.host.leave(); // it has: nothing to wait for
       await c.host.close();
       c.node.crash();
       await kernel.until(() => [a, b].every(({ host }) => host.member("c")?.state === "left"), 3000);
@@ -128,6 +129,40 @@ describe("gossip host: members", () => {
       kernel.heal();
       const all = ["a alive", "b alive", "c alive"];
       await kernel.until(() => [a, b, c].every(({ host }) => sees(host, ...all)), 60_000);
+    }),
+  );
+});
+
+describe("gossip host: after its close", () => {
+  it(
+    "a connection that comes about is ended without a word",
+    simulated(async (kernel) => {
+      const { world, host, ...rest } = kernel.makeWorld({ name: "b", region: "eu" });
+      const said: string[] = [];
+      await world.network.listen({ host, port: PORT }, (stream) => {
+        stream.open({
+          onData: (bytes) => void said.push(`${bytes.length} bytes`),
+          onClose: () => void said.push("closed"),
+        });
+      });
+      const a = await start(kernel, "a", [{ world, host, ...rest }]);
+      await a.host.close();
+      await kernel.sleep(20_000);
+      expect(said).toEqual(["closed"]);
+    }),
+  );
+
+  it(
+    "who asks for keys gets no answers, and who asked before has got none",
+    simulated(async (kernel) => {
+      const a = await start(kernel, "a", [], { keys: [keyOf(1)] });
+      const b = await start(kernel, "b", [a.node], { keys: [keyOf(1)] });
+      await kernel.until(() => sees(b.host, "a alive", "b alive"), 5000);
+      a.node.crash();
+      const none = { members: 0, answers: new Map() };
+      const asked = b.host.keys("list", NO_BYTES);
+      await b.host.close();
+      expect([await asked, await b.host.keys("list", NO_BYTES)]).toEqual([none, none]);
     }),
   );
 });
@@ -270,6 +305,24 @@ describe("gossip host: what others send", () => {
       expect([closed, rejectsOf(a)]).toEqual([40, { "too-many-streams": 8, "stream-timeout": 32 }]);
       const b = await start(kernel, "b", [a.node]);
       await kernel.until(() => sees(b.host, "a alive", "b alive"), 5000);
+    }),
+  );
+
+  it(
+    "item 19: what follows a whole request on its stream is not read",
+    simulated(async (kernel) => {
+      const a = await start(kernel, "a");
+      const { world } = kernel.makeWorld({ name: "attacker", region: "eu" });
+      const stream = await world.network.connect({ host: a.node.host, port: PORT }, 1000);
+      let answers = 0;
+      stream.open({ onData: () => (answers += 1), onClose: () => undefined });
+      stream.write(encodeStream({ type: "push-pull", join: false, nodes: [], userState: NO_BYTES }, labelled("shop")));
+      for (let i = 0; i < 3; i++) {
+        await kernel.sleep(100);
+        stream.write(Uint8Array.of(0)); // or each byte is answered with a table
+      }
+      await kernel.sleep(100);
+      expect([answers, rejectsOf(a)]).toEqual([1, {}]);
     }),
   );
 

@@ -1,5 +1,6 @@
 import { type GossipConfig, type GossipHost, type MemberEvent, startGossip } from "../../gossip/drivers/gossip-host.ts";
 import { PROFILES } from "../../gossip/index.ts";
+import type { World } from "../../src/world/world.ts";
 import { SimKernel, type SimNode } from "../sim/world.ts";
 import { CLEAR, LOOKUPS } from "./envelopes.ts";
 import { actor } from "./one-member.ts";
@@ -17,6 +18,7 @@ export async function start(
   name: string,
   seeds: readonly SimNode[] = [],
   change: Partial<GossipConfig> = {},
+  onEvent: (event: MemberEvent) => void = () => undefined,
 ): Promise<Started> {
   const node = kernel.makeWorld({ name, region: "eu" });
   const events: MemberEvent[] = [];
@@ -36,7 +38,10 @@ export async function start(
       ["region", "eu"],
       ["actor", actor(name, Math.floor(node.world.clock.wallMs()))],
     ]),
-    onEvent: (event) => events.push(event),
+    onEvent: (event) => {
+      events.push(event);
+      onEvent(event);
+    },
   });
   return { node, host, events };
 }
@@ -70,4 +75,19 @@ export function simulated(body: (kernel: SimKernel) => Promise<void>): () => Pro
     const kernel = new SimKernel({ seed: 1 });
     return kernel.run(() => body(kernel));
   };
+}
+
+/** A world whose network does some things another way. */
+export function withNetwork(world: World, change: Partial<World["network"]>): World {
+  const { network } = world;
+  const own: World["network"] = {
+    bindDatagrams: (...of) => network.bindDatagrams(...of),
+    listen: (...of) => network.listen(...of),
+    serveHttp: (...of) => network.serveHttp(...of),
+    connect: (...of) => network.connect(...of),
+    resolve: (...of) => network.resolve(...of),
+    resolveServices: (...of) => network.resolveServices(...of),
+    httpGet: (...of) => network.httpGet(...of),
+  };
+  return { ...world, network: { ...own, ...change } };
 }

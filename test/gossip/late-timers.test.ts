@@ -117,6 +117,15 @@ describe("late timers (item 16)", () => {
     expect(loop.said.at(-1)).toBe("deadline");
   });
 
+  it("nor what is due behind the call that closes", () => {
+    const loop = new HandLoop();
+    loop.late.after(10, () => loop.late.close());
+    loop.plan(20, "b");
+    loop.jump(1000);
+    loop.turn();
+    expect(loop.said).toEqual(["stalled 990"]);
+  });
+
   it("nothing fires after close, not even what was held back", () => {
     const loop = new HandLoop();
     loop.plan(10, "a");

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { alive, nextPing, OneMember, row } from "./one-member.ts";
+import { alive, nextPing, OneMember, row, tags } from "./one-member.ts";
 
 describe("what a member tells of the others", () => {
   it("who accuses them, until they refute, and who held them for dead", () => {
@@ -39,6 +39,23 @@ describe("what a member tells of the others", () => {
     expect(loss(silent)).toBeLessThan(0.01);
   });
 
+  it("nothing measured of a life that ended, or of another place", () => {
+    const me = new OneMember({ meta: { region: "eu" } }).meet(2, 3);
+    me.answers = () => true;
+    me.pass(5000);
+    const measured = (): unknown => {
+      const { rttMs, directLoss } = me.swim.member("m2") ?? {};
+      return [rttMs, directLoss];
+    };
+    expect(measured()).toEqual([0, 0]);
+    me.hear(2, alive("m2", 2, 6, tags({ "at.eu": "10.0.0.9:7946" })));
+    expect(measured()).toEqual([null, null]);
+    me.pass(5000);
+    me.hear(3, { type: "dead", node: "m2", incarnation: 6, from: "m3" });
+    me.hear(2, alive("m2", 2, 7, tags({ "at.eu": "10.0.0.9:7946" })));
+    expect(me.swim.member("m2")?.directLoss).toBeNull();
+  });
+
   it("how often it asked, in vain, and what came of it", () => {
     const me = new OneMember().meet(2);
     me.pass(40_000);
@@ -61,6 +78,15 @@ describe("what a member tells of the others", () => {
     const alone = new OneMember().meet(2);
     alone.pass(3000);
     expect(alone.swim.member("m2")).toMatchObject({ state: "suspect", accusers: ["me"] });
+  });
+
+  it("how long they are as they are; a death is counted and told once, a leave is none", () => {
+    const me = new OneMember().meet(2, 3);
+    expect(me.swim.self.stateChangedMs).toBe(1000);
+    for (let i = 0; i < 3; i++) me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    me.hear(3, { type: "dead", node: "m3", incarnation: 5, from: "m3" });
+    expect(me.swim.counts.deaths).toBe(1);
+    expect(me.eventKinds).toEqual(["member-dead m2", "member-left m3"]);
   });
 
   it("a member that took over the address of one who is suspected stays known by it", () => {

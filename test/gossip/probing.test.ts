@@ -7,57 +7,6 @@ function ack(seq: number): Message {
   return { type: "ack", seq, payload: NO_BYTES };
 }
 
-describe("probing", () => {
-  it("an unanswered ping is followed by relays and a TCP ping after the timeout, and by suspicion after the period", () => {
-    const me = new OneMember().meet(2, 3, 4, 5, 6);
-    const { n, message } = nextPing(me);
-    me.pass(480);
-    expect(me.sent("indirect-ping")).toEqual([]);
-    me.pass(30);
-    expect(me.sent("indirect-ping")).toHaveLength(3);
-    expect(me.streams).toMatchObject([{ to: at(n), message: { type: "ping", seq: message.seq, node: `m${n}` } }]);
-    expect(me.stateOf(`m${n}`)).toBe("alive");
-    me.pass(500);
-    expect(me.stateOf(`m${n}`)).toBe("suspect");
-  });
-
-  it("an ack on TCP alone keeps a member from suspicion, and a failed stream doesn't", () => {
-    for (const answered of [true, false]) {
-      const me = new OneMember().meet(2);
-      const { n, message } = nextPing(me);
-      me.pass(510);
-      const id = me.streams[0]?.id ?? -1;
-      if (answered)
-        me.step({
-          kind: "stream-reply",
-          id,
-          remote: at(n),
-          message: { type: "ack", seq: message.seq, payload: NO_BYTES },
-        });
-      else me.step({ kind: "stream-failed", id, reason: "refused" });
-      me.pass(600);
-      expect(me.stateOf(`m${n}`)).toBe(answered ? "alive" : "suspect");
-    }
-  });
-
-  it("the round trip of a direct ack is measured", () => {
-    const me = new OneMember().meet(2);
-    const { message } = nextPing(me);
-    me.pass(30);
-    me.hear(2, ack(message.seq));
-    expect(me.swim.member("m2")?.rttMs).toBeGreaterThanOrEqual(30);
-    expect(me.swim.member("m2")?.rttMs).toBeLessThanOrEqual(40);
-  });
-
-  it("a restart during the probe makes the accusation void", () => {
-    const me = new OneMember().meet(2);
-    nextPing(me);
-    me.hear(2, alive("m2", 2, 900));
-    me.pass(1100);
-    expect(me.stateOf("m2")).toBe("alive");
-  });
-});
-
 describe("item 7: an ack", () => {
   it("counts only for its number and from the member that was probed", () => {
     const me = new OneMember().meet(2, 3);
@@ -93,8 +42,11 @@ describe("item 7: an ack", () => {
     expect(me.others).toEqual([{ kind: "close-stream", id: 4 }]);
     me.hear(2, { ...ping, node: "me" });
     expect(me.sent("ack")).toMatchObject([{ to: at(2), message: { seq: 1 } }]);
-    me.step({ kind: "stream-request", id: 5, message: { ...ping, node: "me" } });
-    expect(me.others).toContainEqual({ kind: "reply", id: 5, message: ack(1) });
+    for (const node of ["me", ""]) {
+      me.forget();
+      me.step({ kind: "stream-request", id: 5, message: { ...ping, node } });
+      expect(me.others).toEqual([{ kind: "reply", id: 5, message: ack(1) }]);
+    }
   });
 
   it("pings name whom they are for", () => {
@@ -147,6 +99,13 @@ describe("item 8: relays", () => {
     expect(me.sent("nack")).toEqual([]);
   });
 
+  it("say nothing to an asker that wants no nack", () => {
+    const me = new OneMember().meet(2, 3);
+    me.hear(2, { ...request, nack: false });
+    me.pass(450);
+    expect([me.sent("nack"), me.swim.sizes().relays]).toEqual([[], 0]);
+  });
+
   it("answer nack before the asker's deadline, which is a probe timeout away", () => {
     const me = new OneMember().meet(2, 3);
     me.hear(2, request);
@@ -181,12 +140,19 @@ describe("item 8: relays", () => {
     const asked = me.passUntilSent("indirect-ping", "m58", 600_000);
     expect(asked.message.node).toBe("m58");
     expect(me.sent("indirect-ping").some(isFar)).toBe(true);
+    expect(me.sent("indirect-ping")).toHaveLength(2);
+    const told: string[] = [];
     for (let incarnation = 6; incarnation < 26; incarnation++) {
       me.forget();
       me.hear(2, alive("m2", 2, incarnation, tags({ region: "eu" })));
+      me.passUntilSent("alive", "m2");
+      const toldTo = me.sent("alive").filter(({ packet }) => packet.messages[0]?.type !== "ping");
+      expect(toldTo.length).toBeLessThanOrEqual(2);
+      told.push(...toldTo.filter(isFar).map(({ to }) => to.host));
       me.pass(600);
       expect(me.packets.some((packet) => packet.messages[0]?.type !== "ping" && isFar(packet))).toBe(true);
     }
+    for (const n of [58, 59, 60]) expect(told.filter((host) => host === at(n).host).length).toBeLessThan(12); // of 20
   });
 });
 
@@ -284,6 +250,32 @@ describe("item 15: probe order", () => {
     expect(behind.size).toBeGreaterThan(4);
   });
 
+  it("who died and came back, again and again, is probed once per round all the same", () => {
+    const me = new OneMember().meet(2, 3, 4, 5);
+    for (let incarnation = 5; incarnation < 25; incarnation++) {
+      me.hear(3, { type: "dead", node: "m2", incarnation, from: "m3" });
+      me.hear(2, alive("m2", 2, incarnation + 1));
+    }
+    const probed = Array.from({ length: 16 }, () => {
+      const { n, message } = nextPing(me);
+      me.hear(n, ack(message.seq));
+      return n;
+    });
+    expect(probed.filter((n) => n === 2).length).toBeLessThanOrEqual(5); // four rounds, and a part of one
+    expect(me.swim.sizes().toProbe).toBe(4);
+  });
+
+  it("who was reclaimed is in the order no more", () => {
+    const me = new OneMember({ profile: { reclaimMs: 10_000, pushPullIntervalMs: 1000 } }).meet(2);
+    me.answers = () => true;
+    for (let n = 3; n < 60; n++) {
+      me.hear(2, alive(`m${n}`, n, 5));
+      me.hear(2, { type: "dead", node: `m${n}`, incarnation: 5, from: `m${n}` });
+    }
+    me.pass(60_000);
+    expect(me.swim.sizes()).toMatchObject({ members: 2, toProbe: 1 });
+  });
+
   it("the dead and the left are not probed", () => {
     const me = new OneMember().meet(2, 3, 4);
     me.hear(
@@ -310,6 +302,21 @@ describe("item 16: stalls", () => {
     me.hear(2, ack(message.seq));
     me.pass(400);
     expect(me.stateOf("m2")).toBe("alive");
+  });
+
+  it("give those whom we ask for others their time back", () => {
+    const me = new OneMember().meet(2, 3);
+    const source = { sourceAddr: "10.0.0.2", sourcePort: 7946, sourceNode: "m2" };
+    me.hear(2, { type: "indirect-ping", seq: 77, node: "m3", target: at(3), nack: true, ...source });
+    const seq = me.sent("ping")[0]?.message.seq ?? 0;
+    me.nowMs += 5000;
+    me.step({ kind: "stalled", byMs: 5000 });
+    me.pass(390);
+    expect(me.sent("nack")).toEqual([]);
+    me.hear(3, ack(seq));
+    expect(me.sent("ack")).toMatchObject([{ to: at(2), message: { seq: 77 } }]);
+    me.pass(20);
+    expect([me.swim.sizes().relays, me.sent("nack")]).toEqual([0, []]);
   });
 
   it("give suspects back the time in which we could not hear them", () => {

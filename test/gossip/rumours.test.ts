@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Message } from "../../gossip/wire/messages.ts";
 import { decodePacket, encodePacket } from "../../gossip/wire/packet.ts";
 import { BARE, keyOf, keyring, labelled } from "./envelopes.ts";
-import { alive, at, OneMember, row, tags } from "./one-member.ts";
+import { actor, alive, at, OneMember, row, tags } from "./one-member.ts";
 
 // The items are those of design/gossip.md, "Things that are easily wrong".
 
@@ -56,6 +56,15 @@ describe("item 2: equal incarnations", () => {
     expect(me.eventKinds).toEqual(["member-suspect m2", "refuted m2", "member-dead m2", "member-up m2"]);
   });
 
+  it("who refuted stays alive when its suspicion would have ended", () => {
+    const me = new OneMember().meet(2, 3);
+    me.answers = () => true;
+    me.hear(3, { type: "suspect", node: "m2", incarnation: 5, from: "m3" });
+    me.hear(2, alive("m2", 2, 6));
+    me.pass(60_000);
+    expect(me.eventKinds).toEqual(["member-suspect m2", "refuted m2"]);
+  });
+
   it("a lower incarnation neither accuses nor changes metadata", () => {
     const me = new OneMember().meet(2, 3);
     me.hear(3, { type: "suspect", node: "m2", incarnation: 4, from: "m3" });
@@ -69,12 +78,15 @@ describe("item 2: equal incarnations", () => {
 describe("who repeats what was refuted", () => {
   it("is told what has become of it, at most once a second per member", () => {
     const me = new OneMember().meet(2, 3);
+    me.answers = () => true;
+    const correction = { to: at(3), messages: [{ type: "alive", node: "m2", incarnation: 5 }] };
     for (let i = 0; i < 5; i++) me.hear(3, { type: "dead", node: "m2", incarnation: 4, from: "m3" });
     expect(me.packets).toHaveLength(1);
-    expect(me.packets[0]).toMatchObject({
-      to: at(3),
-      messages: [{ type: "alive", node: "m2", incarnation: 5 }],
-    });
+    expect(me.packets).toMatchObject([correction]);
+    me.pass(1000);
+    me.forget();
+    me.hear(3, { type: "dead", node: "m2", incarnation: 4, from: "m3" });
+    expect(me.packets).toMatchObject([correction]);
     me.pass(1000);
     me.forget();
     me.hear(77, { type: "dead", node: "m2", incarnation: 4, from: "m3" }); // no member is there
@@ -168,11 +180,13 @@ describe("item 6: confirmations", () => {
 
   it("a suspicion of a higher incarnation starts anew: the lower one was refuted", () => {
     const me = new OneMember().meet(2, 3, 4, 5, 6);
+    me.answers = (n) => n !== 2;
     for (const from of ["m3", "m4", "m5"]) me.hear(3, { type: "suspect", node: "m2", incarnation: 5, from });
     me.pass(3900);
     me.hear(3, { type: "suspect", node: "m2", incarnation: 6, from: "m3" });
     me.pass(4000);
     expect(me.stateOf("m2")).toBe("suspect");
+    expect([me.swim.counts.suspicions, me.eventKinds]).toEqual([1, ["member-suspect m2"]]);
   });
 });
 
@@ -199,9 +213,32 @@ describe("item 9: leaving", () => {
     me.step({ kind: "leave" });
     me.hear(2, { type: "dead", node: "me", incarnation: 10, from: "me" });
     me.hear(2, { type: "suspect", node: "me", incarnation: 10, from: "m2" });
+    expect(me.packets).toEqual([]);
     me.pass(10_000);
     expect(me.swim.self).toMatchObject({ state: "left", incarnation: 10 });
     expect(me.sent("ping")).toEqual([]);
+  });
+
+  it("a leaver's changed metadata are told to nobody: they would bring it back", () => {
+    const me = new OneMember();
+    me.hear(2, alive("m2", 2, 5, tags({ actor: actor("m2", 1) })));
+    me.pass(200);
+    me.forget();
+    me.step({ kind: "leave" });
+    me.step({ kind: "update-meta", meta: new Map([["region", "eu"]]) });
+    me.pass(6000);
+    expect(me.sent("alive").filter(({ message }) => message.node === "me")).toEqual([]);
+    expect(me.sent("dead").length).toBeGreaterThan(0);
+  });
+
+  it("is done after five seconds at the latest, however slowly news is sent", () => {
+    const me = new OneMember({ profile: { gossipIntervalMs: 60_000 } });
+    me.hear(2, alive("m2", 2, 5, tags({ actor: actor("m2", 1) })));
+    me.step({ kind: "leave" });
+    me.pass(4900);
+    expect(me.others).toEqual([]);
+    me.pass(200);
+    expect(me.others).toEqual([{ kind: "leave-done" }]);
   });
 
   it("of another is not turned into a failure, and nobody reconnects to a leaver", () => {
@@ -329,5 +366,8 @@ describe("bounds", () => {
     const me = new OneMember().meet(2);
     me.step({ kind: "update-meta", meta: new Map([["region", "eu"]]) });
     expect(me.passUntilSent("alive", "me").message).toMatchObject({ incarnation: 11, meta: tags({ region: "eu" }) });
+    me.forget();
+    me.step({ kind: "update-meta", meta: new Map([["region", "eu"]]) }); // the same
+    expect([me.incarnationOf("me"), me.events]).toEqual([11, []]);
   });
 });

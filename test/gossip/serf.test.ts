@@ -3,58 +3,16 @@ import type { Message, User } from "../../gossip/wire/messages.ts";
 import {
   decodeKeyResponse,
   decodeSerf,
-  encodeKeyRequest,
   encodeKeyResponse,
   encodeSerf,
   type KeyResponse,
-  type Query,
-  type SerfMessage,
 } from "../../gossip/wire/serf.ts";
 import { toBase64 } from "../../src/kernel/bytes.ts";
 import { keyOf, keyring } from "./envelopes.ts";
 import { actor, alive, at, NO_BYTES, OneMember, tags } from "./one-member.ts";
+import { query, told, user, withAgent } from "./serf-words.ts";
 
 const [K1, K2] = [keyOf(1), keyOf(2)];
-
-function user(message: SerfMessage): User {
-  return { type: "user", payload: encodeSerf(message) };
-}
-
-/** Serf's messages that were sent since `forget`, each once for each packet. */
-function told<T extends SerfMessage["type"]>(me: OneMember, type: T): Extract<SerfMessage, { type: T }>[] {
-  return me
-    .sent("user")
-    .map(({ message }) => decodeSerf(message.payload))
-    .filter((message): message is Extract<SerfMessage, { type: T }> => message?.type === type);
-}
-
-function query(name: string, key: Uint8Array = NO_BYTES, change: Partial<Query> = {}): Query {
-  return {
-    type: "query",
-    lTime: 5,
-    id: 77,
-    addr: Uint8Array.of(10, 0, 0, 2),
-    port: 7946,
-    sourceNode: "m2",
-    filters: [],
-    flags: 0,
-    relayFactor: 0,
-    timeoutNs: 3e9,
-    name,
-    payload: encodeKeyRequest(key),
-    ...change,
-  };
-}
-
-/** Members of ours have an actor, agents haven't. */
-function withAgent(options: ConstructorParameters<typeof OneMember>[0] = {}): OneMember {
-  const me = new OneMember({ meta: { actor: actor("me", 1) }, ...options }).meet(2);
-  me.hear(3, alive("m3", 3, 5, tags({ actor: actor("m3", 1) })));
-  me.answers = () => true;
-  me.pass(5000);
-  me.forget();
-  return me;
-}
 
 describe("leaving a pool with serf agents", () => {
   it("is told in serf's words first, and with a dead message when these are spread", () => {
@@ -87,6 +45,14 @@ describe("leaving a pool with serf agents", () => {
       me.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
       expect(me.stateOf("m2")).toBe(announced ? "left" : "dead");
     }
+  });
+
+  it("of another, who stayed and proved that it lives, is void: when it falls silent later, it has failed", () => {
+    const me = withAgent();
+    me.hear(2, user({ type: "leave-intent", lTime: 9, node: "m2", prune: false }));
+    me.hear(2, alive("m2", 2, 6));
+    me.hear(3, { type: "dead", node: "m2", incarnation: 6, from: "m3" });
+    expect(me.stateOf("m2")).toBe("dead");
   });
 
   it("declared by an operator for a failed member makes it one who left, and is passed on once", () => {
@@ -164,7 +130,7 @@ describe("serf's state on push/pull", () => {
     const message = reply?.kind === "reply" ? reply.message : undefined;
     const state = message?.type === "push-pull" ? decodeSerf(message.userState) : undefined;
     expect(state).toMatchObject({ type: "state", lTime: 7, leftMembers: ["m3"] });
-    expect(state?.type === "state" && state.statusLTimes.get("m3")).toBe(6);
+    expect(state?.type === "state" && [...state.statusLTimes]).toEqual([["m3", 6]]);
   });
 
   it("brings the words that were missed, and the clocks", () => {
@@ -183,6 +149,15 @@ describe("serf's state on push/pull", () => {
     me.step({ kind: "ask-keys", id: 1, operation: "list", key: NO_BYTES });
     me.pass(1000);
     expect(told(me, "query")[0]?.lTime).toBe(90);
+    const since = encodeSerf({ type: "state", ...state, eventLTime: 2000 });
+    me.step({
+      kind: "stream-request",
+      id: 2,
+      message: { type: "push-pull", join: false, nodes: [], userState: since },
+    });
+    me.hear(2, user({ type: "user-event", lTime: 3, name: "of long ago", payload: NO_BYTES, coalesce: true }));
+    me.pass(5000);
+    expect(told(me, "user-event")).toEqual([]);
   });
 
   it("that is broken is a reject and changes nothing", () => {
@@ -194,44 +169,6 @@ describe("serf's state on push/pull", () => {
       { kind: "reject", reason: "bad-serf-message" },
       { kind: "reject", reason: "bad-serf-message" },
     ]);
-  });
-});
-
-describe("events and queries of others", () => {
-  it("are passed on once each, as often as news, however often they come", () => {
-    const me = withAgent();
-    const event = user({ type: "user-event", lTime: 3, name: "deploy", payload: NO_BYTES, coalesce: true });
-    for (let i = 0; i < 5; i++) me.hear(2, event, user(query("uptime")));
-    me.pass(10_000);
-    const [events, queries] = [told(me, "user-event").length, told(me, "query").length];
-    expect(events).toBeGreaterThan(1);
-    expect(queries).toBeGreaterThan(1);
-    me.hear(2, event, user(query("uptime")));
-    me.pass(10_000);
-    expect([told(me, "user-event").length, told(me, "query").length]).toEqual([events, queries]);
-  });
-
-  it("that ask not to be passed on aren't, and old ones neither", () => {
-    const me = withAgent();
-    me.hear(2, user(query("uptime", NO_BYTES, { flags: 2, lTime: 5000 })));
-    me.hear(2, user(query("uptime", NO_BYTES, { id: 78, lTime: 4000 })));
-    me.pass(5000);
-    expect(told(me, "query")).toEqual([]);
-  });
-
-  it("wait in a bounded queue", () => {
-    const me = withAgent();
-    for (let n = 0; n < 200; n++)
-      me.hear(2, user({ type: "user-event", lTime: 3 + n, name: `e${n}`, payload: NO_BYTES, coalesce: true }));
-    expect(me.others.filter((effect) => effect.kind === "reject")).toHaveLength(200 - 128);
-  });
-
-  it("an ack is sent to who asks for one, if a member is there", () => {
-    const me = withAgent();
-    me.hear(2, user(query("uptime", NO_BYTES, { flags: 3 })));
-    me.hear(2, user(query("uptime", NO_BYTES, { flags: 3, id: 78, addr: Uint8Array.of(192, 0, 2, 1) })));
-    me.hear(2, user(query("uptime", NO_BYTES, { flags: 3, id: 79, filters: [Uint8Array.of(0, 0x91, 0xa1, 0x78)] })));
-    expect(told(me, "query-response")).toMatchObject([{ id: 77, from: "me", flags: 1 }]);
   });
 });
 
@@ -266,8 +203,13 @@ describe("item 20: keys", () => {
     expect(answersOf(me).map(({ ok }) => ok)).toEqual([false, false, false, false]);
     expect(ring.keys).toEqual([K1]);
     const plain = withAgent();
-    plain.hearSealed(2, user(query("_serf_list-keys")));
-    expect(answersOf(plain)).toMatchObject([{ ok: false, keys: [] }]);
+    plain.hear(2, user(query("_serf_list-keys")));
+    expect(answersOf(plain)).toMatchObject([{ ok: false, keys: [], message: expect.stringContaining("not enabled") }]);
+    plain.pass(5000);
+    expect(told(plain, "query").length).toBeGreaterThan(0); // nothing was sealed, nothing is forged
+    me.forget();
+    me.step({ kind: "ask-keys", id: 1, operation: "use", key: K2 });
+    expect(me.eventKinds).toEqual([]);
   });
 
   it("in a query that was not encrypted are refused, and the query isn't passed on: we would seal it", () => {
@@ -289,6 +231,9 @@ describe("item 20: keys", () => {
     me.pass(1000);
     const { lTime = 0, id = 0 } = told(me, "query")[0] ?? {};
     const payload = encodeKeyResponse({ ok: true, message: "", keys: [], primaryKey: "" });
+    // To another question, and that it came at all, are no answers.
+    me.hearSealed(3, user({ type: "query-response", lTime: lTime + 1, id, from: "m3", flags: 0, payload }));
+    me.hearSealed(3, user({ type: "query-response", lTime, id, from: "m3", flags: 1, payload }));
     me.hearSealed(2, user({ type: "query-response", lTime, id, from: "m2", flags: 0, payload }));
     me.pass(500);
     me.forget();
@@ -299,6 +244,16 @@ describe("item 20: keys", () => {
     expect(me.others).toMatchObject([{ kind: "key-report", id: 9, members: 3 }]);
   });
 
+  it("asked of all members: each who is silent at half-time is asked", () => {
+    const me = withAgent({ keyring: keyring(K1) });
+    me.pass(60_000);
+    me.step({ kind: "ask-keys", id: 9, operation: "list", key: NO_BYTES });
+    me.pass(1590);
+    me.forget();
+    me.pass(20);
+    expect(new Set(me.sent("user").map(({ to }) => to.host))).toEqual(new Set([at(2).host, at(3).host]));
+  });
+
   it("asked of all members: the report is whole when all have answered, ourselves included", () => {
     const ring = keyring(K1);
     const me = withAgent({ keyring: ring });
@@ -307,6 +262,8 @@ describe("item 20: keys", () => {
     me.pass(1000);
     const asked = told(me, "query")[0];
     expect(asked).toMatchObject({ name: "_serf_install-key", sourceNode: "me", port: 7946 });
+    if (asked) me.hearSealed(2, user(asked)); // comes round, and is no news
+    expect(me.eventKinds).toEqual(["keys-changed me"]);
     const answer = (from: string, ok: boolean): User => {
       const payload = encodeKeyResponse({ ok, message: ok ? "" : "no", keys: [], primaryKey: "" });
       const { lTime = 0, id = 0 } = asked ?? {};

@@ -45,6 +45,10 @@ describe("item 19: an address that no member has", () => {
       "a name claimed there, and taken at once",
       [alive("m2", 77, 6, later("m2")), alive("y", 77, 1), alive("m4", 77, 5)],
     ],
+    [
+      "ourselves, started earlier there, and then a member",
+      [alive("me", 77, 6, tags({ actor: actor("me", 4000) })), alive("y", 77, 1), alive("m4", 77, 5)],
+    ],
   ];
   it.each(said)("is sent no more than came from it, and one packet at once and one later: %s", (_, messages) => {
     const me = settled();
@@ -69,6 +73,14 @@ describe("item 19: an address that no member has", () => {
     me.step({ kind: "packet", from: at(77), messages: [PING], roomBytes: 14 });
     expect(me.others).toEqual(Array(2).fill({ kind: "reject", reason: "stranger" }));
     expect(me.packets).toEqual([]);
+  });
+
+  it("gets an ack that is as long as its packet, and none that is a byte longer", () => {
+    const me = new OneMember().meet(2);
+    const ackBytes = packetBytes([{ type: "ack", seq: 9, payload: NO_BYTES }]);
+    const hear = (roomBytes: number) => me.step({ kind: "packet", from: at(77), messages: [PING], roomBytes });
+    expect(hear(ackBytes - 1)).toEqual([{ kind: "reject", reason: "stranger" }]);
+    expect(hear(ackBytes)).toMatchObject([{ kind: "send", to: at(77), messages: [{ type: "ack" }] }]);
   });
 
   it("is one of all that are answered 256 times a second together", () => {
@@ -118,6 +130,11 @@ describe("item 19: whoever knows the label may say a lot, and it is held within 
       me.hear(3, alive("m2", 2, 11 + i));
     }
     expect(me.swim.sizes().deaths).toBeLessThanOrEqual(2 * 4 + 1);
+    const alone = new OneMember().meet(2, 3);
+    alone.hear(3, { type: "dead", node: "m2", incarnation: 5, from: "m3" });
+    alone.hear(2, alive("m2", 2, 6));
+    alone.pass(1000);
+    expect(alone.swim.sizes().deaths).toBe(0); // it came back: none of the dead
   });
 
   it("answered relays count as open for as long as unanswered ones: no more timers than relays", () => {

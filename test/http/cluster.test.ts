@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { makeApp } from "../../src/http/app.ts";
 import { exchange, type Json, makeNode, memberOf, type Node, OWNERS, SEED_SOURCES, slugOf, until } from "./harness.ts";
 
 describe("the cluster as one node sees it", () => {
@@ -29,7 +30,7 @@ describe("the cluster as one node sees it", () => {
   test("an owner that gossip never heard of is listed as unknown, and health says so", async () => {
     const node = makeNode();
     const quiet = { ...node.deps, members: () => [memberOf(...ownerOf(0), node.nowMs)] };
-    const app = (await import("../../src/http/app.ts")).makeApp(quiet);
+    const app = makeApp(quiet);
     const get = async (path: string): Promise<Json> => (await app.fetch(new Request(`http://localhost${path}`))).json();
     expect((await get("/cluster/nodes")).nodes[1]).toMatchObject({
       id: "us-1",
@@ -163,11 +164,12 @@ describe("events", () => {
     const stream = await open(node);
     await stream.next();
     expect([node.replica.listeners, node.memberListeners.size]).toEqual([1, 1]);
+    const { timers } = node;
     const reading = stream.next();
     node.advance(15_000);
     expect(await reading).toBe(": still here\n\n");
     await stream.cancel();
-    expect([node.replica.listeners, node.memberListeners.size]).toEqual([0, 0]);
+    expect([node.replica.listeners, node.memberListeners.size, node.timers]).toEqual([0, 0, timers - 1]);
   });
 
   test("a slow reader loses the oldest events and is told how many", async () => {
@@ -177,9 +179,13 @@ describe("events", () => {
     for (let i = 0; i < 300; i++)
       for (const listener of node.memberListeners)
         listener({ ...memberOf(...ownerOf(1), node.nowMs), incarnation: i }, { kind: "refuted" });
+    node.advance(15_000);
     const text = await stream.next();
+    expect(text).not.toContain("still here"); // it would push out an event
     expect(text).toMatch(/^event: dropped\ndata: \{"events":44\}\n\n/);
     expect(text.match(/event: member/g)?.length).toBe(256);
+    for (const listener of node.memberListeners) listener(memberOf(...ownerOf(1), node.nowMs), { kind: "refuted" });
+    expect(await stream.next()).toMatch(/^event: member\n/); // and only once
     await stream.cancel();
   });
 
@@ -310,17 +316,4 @@ test("a round trip is estimated between any two members, and measured from here"
 test("the sources of seeds are shown with what they answered", async () => {
   const node = makeNode();
   expect(await node.json("GET", "/cluster/gossip/seeds")).toEqual({ node: "eu-1", items: SEED_SOURCES });
-});
-
-describe("gossip keys", () => {
-  const KEY = Buffer.alloc(32, 1).toString("base64");
-
-  test("are offered only where gossip is encrypted, and wrong requests are refused", async () => {
-    const node = makeNode();
-    expect(await node.json("GET", "/cluster/gossip/keys")).toMatchObject({ type: "gossip-not-encrypted", status: 409 });
-    const change = (body: unknown): Promise<Json> => node.json("POST", "/cluster/gossip/keys", body);
-    expect(await change({ operation: "burn", key: KEY })).toMatchObject({ type: "bad-gossip-keys" });
-    expect(await change({ operation: "use", key: "short" })).toMatchObject({ status: 400 });
-    expect(await change({ operation: "use", key: KEY })).toMatchObject({ type: "gossip-not-encrypted" });
-  });
 });

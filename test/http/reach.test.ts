@@ -17,6 +17,12 @@ test("a crash is told by its own region too; a cut only by the others", () => {
   expect(stateOf(crashed, "eu", "eu")).toBe("partly");
   expect(stateOf(crashed, "us", "eu")).toBe("partly");
   expect(stateOf(crashed, "eu", "us")).toBe("reachable");
+  expect(reachOf(crashed).map(({ from, to, accusers }) => [from, to, accusers])).toEqual([
+    ["eu", "eu", ["eu1"]],
+    ["eu", "us", []],
+    ["us", "eu", ["us1"]],
+    ["us", "us", []],
+  ]);
 
   const cut = [member("eu1", ["us1"]), member("eu2", ["us2", "us1"]), member("us1"), member("us2"), member("ap1")];
   expect(stateOf(cut, "us", "eu")).toBe("unreachable");

@@ -22,12 +22,18 @@ export interface TrapFinder {
   readonly item: number;
 }
 
+/** Tests by name: one of the file's whose name matches must go red. */
+export interface NamedFinder {
+  readonly tests: string;
+  readonly named: RegExp;
+}
+
 /** The Raft core's stories, or its simulator's seeds. */
 export interface RaftFinder {
   readonly raft: "stories" | "seeds";
 }
 
-export type Finder = RulesFinder | SimFinder | TrapFinder | RaftFinder;
+export type Finder = RulesFinder | SimFinder | TrapFinder | NamedFinder | RaftFinder;
 
 export interface Mutant {
   readonly name: string;

@@ -1,6 +1,8 @@
 // Plausible wrong forms of the rules, as small patches. The tests must find each of them; a survivor is a missing test.
 
 import type { Mutant } from "./mutant.ts";
+import { ofTheControl } from "./of-the-control.ts";
+import { ofTheDriver } from "./of-the-driver.ts";
 import { ofTheGossip } from "./of-the-gossip.ts";
 import { ofTheNode } from "./of-the-node.ts";
 import { ofTheRaft } from "./of-the-raft.ts";
@@ -15,6 +17,8 @@ export const MUTANTS: readonly Mutant[] = [
   ...ofTheNode,
   ...ofTheGossip,
   ...ofTheRaft,
+  ...ofTheDriver,
+  ...ofTheControl,
 ];
 
 /** Every mutant of the model, by name: those here and those that can't be. */

@@ -9,6 +9,7 @@ const BY_SIM = { sim: "drawn" } as const;
 const BY_DISKS = { sim: ["crash", "damage", "rollback", "cut"] } as const;
 
 const pipeline = inFile("src/replication/pipeline.ts");
+const jobLoop = inFile("src/replication/job-loop.ts");
 const batch = inFile("src/replication/batch.ts");
 const rows = inFile("src/replication/rows.ts");
 const partitions = inFile("src/replication/partitions.ts");
@@ -19,9 +20,9 @@ const waiting = inFile("src/replication/waiting.ts");
 const session = inFile("gossip/antientropy/session.ts");
 
 const ofTheWritePath: readonly Mutant[] = [
-  pipeline("answers-before-commit", BY_SIM, [
-    "      await this.commit(batch, this.#actor.toSave());\n      this.#answer(answers);",
-    "      this.#answer(answers);\n      await this.commit(batch, this.#actor.toSave());",
+  jobLoop("answers-before-commit", BY_SIM, [
+    "    const ended = this.#work.commit(batch).then(\n      () => {\n        this.#answer(answers);\n",
+    "    this.#answer(answers);\n    const ended = this.#work.commit(batch).then(\n      () => {\n",
   ]),
   pipeline("shows-before-durable", BY_SIM, [
     "    this.rows.begin(changed);\n",
@@ -40,8 +41,8 @@ const ofTheWritePath: readonly Mutant[] = [
     "makeActorId(this.#node, 1, 1)",
   ]),
   batch("vectors-not-all-saved", BY_SIM, [
-    "    return [...this.states].flatMap(([partition, state]) => {",
-    "    return [...this.states].slice(0, 1).flatMap(([partition, state]) => {",
+    "    for (const [partition, { vector }] of this.states) {",
+    "    for (const [partition, { vector }] of [...this.states].slice(0, 1)) {",
   ]),
   batch("conflicts-not-indexed", BY_SIM, [
     "      rows.push({ bucket, key, slot, body: working.encoded, conflict });",

@@ -35,7 +35,7 @@ export const ofTheKernel: readonly Mutant[] = [
     "compareText(before, actor) >= 0 || seq === 0",
     "compareText(before, actor) >= 0",
   ]),
-  dots("dots-unsorted", BY_KERNEL, ["return dots.sort(compareDots);", "return dots;"]),
+  dots("dots-unsorted", BY_KERNEL, ["return [...dots].sort(compareDots);", "return dots;"]),
   dots("dots-touching-accepted", BY_KERNEL, [" || touches || ", " || (touches && first < 0) || "]),
   dots("dots-without-bound", BY_KERNEL, ["dots.length + length > maxDots", "dots.length + length > 2 * maxDots"]),
   dots("empty-actors-accepted", BY_KERNEL, ["    if (runs === 0) throw", "    if (runs < 0) throw"]),
@@ -54,7 +54,7 @@ export const ofTheKernel: readonly Mutant[] = [
   codec("stamps-in-any-order-accepted", BY_KERNEL, [" || stampIndex > usedStamps", ""]),
   codec("live-and-removed-accepted", BY_KERNEL, ["if (row.cells.has(key)) throw", "if (!key) throw"]),
   codec("trailing-bytes-accepted", BY_KERNEL, ["  input.end();\n", ""]),
-  codec("stubs-not-written", BY_KERNEL, ["writeDots(out, row.stubs.values());", "writeDots(out, []);"]),
+  codec("stubs-not-written", BY_KERNEL, ["writeDots(out, [...row.stubs.values()]);", "writeDots(out, []);"]),
   codec("stamps-confused", BY_KERNEL, ["    a.suspect === b.suspect &&\n", ""]),
   contents("reset-unsorted-accepted", BY_KERNEL, [
     "if (last && (compareText(last.actor, next.actor)",

@@ -29,7 +29,9 @@ try {
 /** What finds a bug in the code as it is would find all mutants. */
 async function mustBeClean(finders: MutantRunner): Promise<void> {
   const traps = MUTANTS.flatMap(({ finder }) => ("tests" in finder ? [finder] : []));
-  const each = new Map(traps.map((finder) => [`${finder.tests} ${finder.item}`, finder]));
+  const each = new Map(
+    traps.map((finder) => [`${finder.tests} ${"item" in finder ? finder.item : finder.named}`, finder]),
+  );
   for (const finder of [{ laws: "partition" } as const, ...each.values()]) {
     const { by } = await finders.run({ name: "the code as it is", patches: [], finder });
     if (by) throw new Error(`the code as it is already fails: ${by}`);

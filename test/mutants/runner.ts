@@ -35,7 +35,7 @@ const PARTS = [
   "crdt",
   "src",
   "gossip",
-  ...["consensus", "gossip", "mutants", "property", "replication", "sim", "wire"].map(inTest),
+  ...["consensus", "contract", "control", "gossip", "mutants", "property", "replication", "sim", "wire"].map(inTest),
 ];
 
 function inTest(folder: string): string {

@@ -1,9 +1,10 @@
-// Looks for a planted bug with the tests that carry a trap's number: vitest, on the copy in which the bug was planted.
+// Looks for a planted bug with tests that are named, by a trap's number or by words: vitest, on the copy in which the bug
+// was planted.
 
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { TrapFinder } from "./mutant.ts";
+import type { NamedFinder, TrapFinder } from "./mutant.ts";
 
 /** As ours, but in one process; what it remembers of a run stays in the copy. */
 const CONFIG = `export default {
@@ -22,11 +23,16 @@ interface Results {
 }
 
 /** The first red test, or null when all are green. Throws when no test ran: a file that can't be loaded finds nothing. */
-export async function redTest(folder: string, { tests, item }: TrapFinder, timeoutMs: number): Promise<string | null> {
+export async function redTest(
+  folder: string,
+  finder: TrapFinder | NamedFinder,
+  timeoutMs: number,
+): Promise<string | null> {
+  const { tests } = finder;
   writeFileSync(join(folder, "vitest.config.mjs"), CONFIG);
   const output = join(folder, "out", "tests.json");
   rmSync(output, { force: true });
-  const pattern = `items? (\\d+ and )?${item}\\b`;
+  const pattern = "item" in finder ? `items? (\\d+ and )?${finder.item}\\b` : finder.named.source;
   const vitest = join(folder, "node_modules/vitest/vitest.mjs");
   const args = [vitest, "run", tests, "-t", pattern, "--root", folder, "--reporter=json", `--outputFile=${output}`];
   const ended = await endOf(args, folder, timeoutMs);
@@ -36,7 +42,7 @@ export async function redTest(folder: string, { tests, item }: TrapFinder, timeo
   const cases = results.testResults.flatMap(({ assertionResults }) => assertionResults);
   const red = cases.find(({ status }) => status === "failed");
   if (!red && results.numPassedTests === 0)
-    throw new Error(`no test of ${tests} ran for item ${item}: ${results.testResults.map((file) => file.message)}`);
+    throw new Error(`no test of ${tests} ran for ${pattern}: ${results.testResults.map((file) => file.message)}`);
   return red ? `test: ${red.fullName}` : null;
 }
 

@@ -47,6 +47,9 @@ describe("phi accrual", () => {
     const { pulse, lastMs } = beating(30);
     pulse.slept(5000, lastMs + 5500);
     expect(pulse.grayReasons(lastMs + 5500, null)).toEqual([]);
+    const exactly = beating(30);
+    exactly.pulse.slept(5000, exactly.lastMs + 5000);
+    expect(exactly.pulse.grayReasons(exactly.lastMs + 5000, null)).toEqual([]);
   });
 
   it("forgets an interval that was our sleep, when the answer was heard before we noticed", () => {
@@ -56,6 +59,17 @@ describe("phi accrual", () => {
     pulse.slept(5000, wokeMs);
     expect(pulse.phi(wokeMs)).toBeLessThan(0.5);
     expect(pulse.grayReasons(wokeMs + 2500, null)).toEqual(["silent"]);
+  });
+
+  it("nor takes answers that waited while we slept for slow ones", () => {
+    const { pulse, lastMs } = beating(20);
+    let nowMs = lastMs;
+    for (let sleeps = 0; sleeps < 3; sleeps++) {
+      nowMs += 6000;
+      pulse.heard(nowMs, 5002);
+      pulse.slept(5000, nowMs);
+    }
+    expect(pulse.grayReasons(nowMs, null)).toEqual([]);
   });
 
   it("doesn't learn from the time without a link that pauses are long", () => {
@@ -82,6 +96,11 @@ describe("a gray peer", () => {
 
   it("isn't one that is merely far, or whose short way took a little longer", () => {
     expect(beating(30, 300).pulse.isSlow).toBe(false);
+    const far = beating(30, 300);
+    for (let i = 0; i < 20; i++) far.pulse.heard(far.lastMs + i, 1200);
+    expect(far.pulse.isSlow).toBe(false); // four times the fastest, and not more
+    for (let i = 20; i < 40; i++) far.pulse.heard(far.lastMs + i, 1201);
+    expect(far.pulse.isSlow).toBe(true);
     const { pulse, lastMs } = beating(30, 0.2);
     for (let i = 0; i < 20; i++) pulse.heard(lastMs + i, 20);
     expect(pulse.isSlow).toBe(false);

@@ -7,12 +7,16 @@ import type { Repair } from "../../src/replication/repair.ts";
 import { LAYOUT } from "../../src/replication/replica.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
 import type { Store } from "../../src/storage/store.ts";
+import type { World } from "../../src/world/world.ts";
+import type { SimDisk } from "../sim/disk.ts";
 import { SimKernel } from "../sim/world.ts";
 import { configOf } from "./cluster.ts";
 
 interface Around {
   readonly repair: Repair;
   readonly store: Store;
+  readonly world: World;
+  readonly disk: SimDisk;
   /** What the disk holds. */
   readonly image: () => StoreImage;
 }
@@ -52,6 +56,6 @@ export async function withPipeline(
     };
     const { pipeline, repair } = makeParts(options, LAYOUT, partitions, saved, events);
     const imageNow = (): StoreImage => present(disk.snapshot("/data"), "an open store has an image");
-    await run(pipeline, failures, { repair, store, image: imageNow });
+    await run(pipeline, failures, { repair, store, world, disk, image: imageNow });
   });
 }

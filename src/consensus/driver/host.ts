@@ -114,7 +114,9 @@ export class RaftHost<Result> {
     this.#isCreating = true;
     try {
       await store.create(identity, saved);
-      this.#take(await store.load());
+      const load = await store.load();
+      if (this.#hasEnded) throw this.#notRunning();
+      this.#take(load);
     } catch (error) {
       if (!(error instanceof InputError)) this.#fail(error);
       throw error;
@@ -287,12 +289,16 @@ export class RaftHost<Result> {
     return present(this.#running, "a running host has its parts");
   }
 
+  get #hasEnded(): boolean {
+    return this.#state === "failed" || this.#state === "stopped";
+  }
+
   #notRunning(): RaftRefusal {
     return new RaftRefusal("raft-not-running", this.#reason ?? `this member is ${this.#state}`, null);
   }
 
   #fail(error: unknown): void {
-    if (this.#state === "failed" || this.#state === "stopped") return;
+    if (this.#hasEnded) return;
     const reason = error instanceof Error ? error.message : String(error);
     this.#end("failed", reason);
     this.#o.world.log.error("raft.failed", { reason });

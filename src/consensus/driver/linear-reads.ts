@@ -12,6 +12,8 @@ interface Waiting {
   age: number;
 }
 
+/** When others are likely to be through. */
+const RETRY_AFTER_MS = 100;
 /** Ids of one life: more reads than any lives to make. */
 const IDS_PER_LIFE = 2 ** 31;
 
@@ -41,7 +43,7 @@ export class LinearReads {
   read(timeoutMs: number): Promise<number> {
     if (this.#waiting.size >= this.#max)
       return Promise.reject(
-        new RaftRefusal("too-many-reads", "too many reads of this node wait: try again", timeoutMs),
+        new RaftRefusal("too-many-reads", "too many reads of this node wait: try again", RETRY_AFTER_MS),
       );
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {

@@ -41,6 +41,8 @@ const QUEUED_BYTES_MAX = 4 * 2 ** 20;
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 1_500;
 const REFUSED_RETRY_MS = 3_000;
+/** A link that lived for less was taken and then closed for what was said on it. */
+const STEADY_MS = 5_000;
 
 /** Raft's messages over links of their own (traffic class `control`). Each node sends on links that it opens itself, and opens
  *  them when it has something to send. Nothing is promised: what is lost, Raft repeats. */
@@ -103,7 +105,9 @@ class RaftPeer {
   #waitingBytes = 0;
   #retryMs = FIRST_RETRY_MS;
   #notBeforeMs = 0;
-  #reason: string | null = "nothing was sent yet";
+  #upSinceMs = 0;
+  /** Of the last time that there was no link. */
+  #reason = "nothing was sent yet";
   #dropped = 0;
 
   constructor(node: Id, options: RaftLinksOptions) {
@@ -165,7 +169,7 @@ class RaftPeer {
       heartbeatMs,
       handlers: {
         onClose: (reason, closed) => {
-          if (this.#link === closed) this.#down(reason, FIRST_RETRY_MS);
+          if (this.#link === closed) this.#onClose(reason);
         },
       },
     });
@@ -174,10 +178,20 @@ class RaftPeer {
       (error: unknown) => {
         if (!(error instanceof LinkError || error instanceof InputError)) throw error;
         this.#isDialing = false;
-        this.#retryMs = Math.min(MAX_RETRY_MS, this.#retryMs * 1.6);
-        this.#down(error.message, error instanceof InputError ? REFUSED_RETRY_MS : this.#retryMs);
+        this.#down(error.message, error instanceof InputError ? REFUSED_RETRY_MS : this.#nextRetryMs());
       },
     );
+  }
+
+  #nextRetryMs(): number {
+    this.#retryMs = Math.min(MAX_RETRY_MS, this.#retryMs * 1.6);
+    return this.#retryMs;
+  }
+
+  #onClose(reason: string): void {
+    const livedMs = this.#o.world.clock.monotonicMs() - this.#upSinceMs;
+    if (livedMs >= STEADY_MS) this.#retryMs = FIRST_RETRY_MS;
+    this.#down(reason, this.#nextRetryMs());
   }
 
   #up(link: Link): void {
@@ -187,15 +201,14 @@ class RaftPeer {
       return;
     }
     if (link.isClosed) {
-      this.#down("it closed at once", this.#retryMs);
+      this.#down("it closed at once", this.#nextRetryMs());
       return;
     }
     this.#link = link;
-    this.#reason = null;
-    this.#retryMs = FIRST_RETRY_MS;
+    this.#upSinceMs = this.#o.world.clock.monotonicMs();
     for (const encoded of this.#waiting) link.send(FRAME.note, encoded);
     this.#forget();
-    this.#o.world.log.info("raft.link-up", { peer: this.#node });
+    this.#o.world.log.debug("raft.link-up", { peer: this.#node });
   }
 
   /** The next message that comes when the time is over dials again. */
@@ -216,7 +229,8 @@ class RaftPeer {
 
   status(): RaftLinkStatus {
     const { rttMs = null } = this.#link ?? {};
-    return { node: this.#node, isUp: this.#link !== null, rttMs, dropped: this.#dropped, reason: this.#reason };
+    const isUp = this.#link !== null;
+    return { node: this.#node, isUp, rttMs, dropped: this.#dropped, reason: isUp ? null : this.#reason };
   }
 
   stop(reason: string): void {

@@ -6,6 +6,8 @@ import type { Id } from "../core/quorum.ts";
 import { Latencies } from "./latencies.ts";
 import { OutcomeUnknown, RaftRefusal } from "./refusal.ts";
 
+/** When others are likely to be through. */
+const RETRY_AFTER_MS = 100;
 /** Of the frame that a proposal's bytes travel in. */
 const VERSION = 1;
 
@@ -75,7 +77,7 @@ export class Proposals<Result> {
     if (this.#waiting.size >= this.#max) {
       this.refused += 1;
       const message = `${this.#max} proposals of this node wait for their outcome: try again`;
-      return Promise.reject(new RaftRefusal("too-many-in-flight", message, timeoutMs));
+      return Promise.reject(new RaftRefusal("too-many-in-flight", message, RETRY_AFTER_MS));
     }
     this.#counter += 1;
     const counter = this.#counter;

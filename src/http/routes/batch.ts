@@ -93,7 +93,7 @@ async function itemResult(
   if (outcome instanceof Error) return problemResult(outcome);
   if (outcome) {
     seen.push({ partition: outcome.partition, vector: outcome.vector });
-    const facts = api.factsOf(item, outcome);
+    const facts = api.writtenFactsOf(item, outcome);
     const value = item.action === "ops" && facts ? shownView(facts.shown) : undefined;
     return {
       status: value === undefined ? 204 : 200,

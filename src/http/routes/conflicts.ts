@@ -136,7 +136,7 @@ export async function resolveConflict(api: Api, call: Call, id: string): Promise
     guard: (row) => stillIs(api, id, found.row.keyHash, row),
   };
   const result = await api.replica.write(request);
-  const facts = api.factsOf(found.row, result);
+  const facts = api.writtenFactsOf(found.row, result);
   const view: View = {
     bucket,
     key,
@@ -144,7 +144,7 @@ export async function resolveConflict(api: Api, call: Call, id: string): Promise
     shown: facts && shownView(facts.shown),
     conflict: facts?.conflict ?? null,
   };
-  return jsonResponse(api, call, view, { headers: writeHeaders(api, call, found.row, result, []) });
+  return jsonResponse(api, call, view, { headers: writeHeaders(api, call, found.row, { result, facts }, []) });
 }
 
 function choiceOf(body: { choose?: string | string[] | undefined; value?: unknown }): Choice {

@@ -39,7 +39,8 @@ export function deleteKey(api: Api, call: Call, key: RowKey, query: Query): Prom
 async function write(api: Api, call: Call, key: RowKey, query: Query, ops: readonly Op[]): Promise<Response> {
   const terms = await writeTerms(api, call, key, query);
   const result = await api.replica.write(requestOf(key, ops, terms));
-  return new Response(null, { status: 204, headers: writeHeaders(api, call, key, result, terms.before) });
+  const facts = api.writtenFactsOf(key, result);
+  return new Response(null, { status: 204, headers: writeHeaders(api, call, key, { result, facts }, terms.before) });
 }
 
 /** `PATCH /v1/kv/{bucket}/{key}`. */
@@ -66,8 +67,8 @@ async function applyOps(api: Api, call: Call, key: RowKey, query: Query, body: u
 
 /** The value after the write; 204 when the key is absent now. */
 function newValue(api: Api, call: Call, key: RowKey, result: WriteResult, terms: WriteTerms): Response {
-  const headers = writeHeaders(api, call, key, result, terms.before);
-  const facts = api.factsOf(key, result);
+  const facts = api.writtenFactsOf(key, result);
+  const headers = writeHeaders(api, call, key, { result, facts }, terms.before);
   return facts ? sendValue(facts, headers) : new Response(null, { status: 204, headers });
 }
 

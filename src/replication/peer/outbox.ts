@@ -61,6 +61,11 @@ export class Outbox {
     this.#cursor = Number.MAX_SAFE_INTEGER;
   }
 
+  /** Log records up to here were sent, or need not be; infinite without a link, whose end finds its place anew. */
+  get pushedPos(): number {
+    return this.#link ? this.#cursor : Number.POSITIVE_INFINITY;
+  }
+
   close(): void {
     this.#link = null;
     this.#generation += 1;
