@@ -2,6 +2,7 @@ import type { Config } from "../config/types.ts";
 import type { Message } from "../consensus/core/messages.ts";
 import { RaftHost } from "../consensus/driver/host.ts";
 import { type RaftLinkStatus, RaftLinks } from "../consensus/driver/links.ts";
+import type { Snapshotted } from "../consensus/driver/ready-loop.ts";
 import { OutcomeUnknown, RaftRefusal } from "../consensus/driver/refusal.ts";
 import { RAFT_SETTINGS, type RaftSettings } from "../consensus/driver/settings.ts";
 import type { Applied } from "../consensus/driver/state-machine.ts";
@@ -18,6 +19,7 @@ import { type NodeId, parseNodeId, parseRegion } from "../kernel/ids.ts";
 import type { PeerDoor } from "../peer/door.ts";
 import type { Owner, Owners } from "../replication/owners.ts";
 import { type Address, parseAddress, type World } from "../world/world.ts";
+import type { PlaneApi, Wish } from "./api.ts";
 import { foundingOf } from "./founding.ts";
 import { Steward } from "./steward.ts";
 
@@ -37,11 +39,6 @@ export interface PlaneOptions {
   readonly onFailure: (reason: string) => void;
 }
 
-type Envelope = "id" | "basis" | "level" | "atMs";
-type Without<C, K extends string> = C extends unknown ? Omit<C, K> : never;
-/** A command as it is asked for; time, id and basis are added here. */
-export type Wish = Without<Command, Envelope>;
-
 /** How long one try of a proposal may take: it may have been forwarded to a leader that is gone. About two elections. */
 const ATTEMPT_MS = 2_000;
 /** Between tries. */
@@ -49,7 +46,7 @@ const RETRY_MS = 100;
 
 /** A node's part in what the cluster agrees on: its seat in the Raft group, the latest committed state that it has, and
  *  what follows from that here. No data read or write asks it for anything (I10). */
-export class ControlPlane {
+export class ControlPlane implements PlaneApi {
   readonly #o: PlaneOptions;
   readonly #machine: ControlMachine;
   readonly #steward: Steward;
@@ -209,6 +206,10 @@ export class ControlPlane {
   async read(timeoutMs: number): Promise<ControlState> {
     await this.#raft.read(timeoutMs);
     return present(this.state, "a group that answers has been founded");
+  }
+
+  snapshot(): Promise<Snapshotted> {
+    return this.#raft.snapshot();
   }
 
   transfer(to: string): void {
