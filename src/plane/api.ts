@@ -6,6 +6,7 @@ import type { Feed } from "../control/feed.ts";
 import type { ControlState } from "../control/state.ts";
 
 export { OutcomeUnknown, RaftRefusal } from "../consensus/driver/refusal.ts";
+export type { RaftStatus } from "../consensus/driver/status.ts";
 
 type Envelope = "id" | "basis" | "level" | "atMs";
 type Without<C, K extends string> = C extends unknown ? Omit<C, K> : never;

@@ -9,17 +9,16 @@ import type { Applied } from "../consensus/driver/state-machine.ts";
 import type { RaftStatus } from "../consensus/driver/status.ts";
 import type { Result } from "../control/apply.ts";
 import { encodeCommand } from "../control/codec.ts";
-import { type Command, commandSchema } from "../control/commands.ts";
 import type { Feed } from "../control/feed.ts";
 import { ControlMachine } from "../control/machine.ts";
-import { type ControlState, LEVEL_KNOWN, ownersOf } from "../control/state.ts";
+import { type ControlState, ownersOf } from "../control/state.ts";
 import { InputError, present } from "../kernel/assert.ts";
-import { toHex } from "../kernel/bytes.ts";
 import { type NodeId, parseNodeId, parseRegion } from "../kernel/ids.ts";
 import type { PeerDoor } from "../peer/door.ts";
 import type { Owner, Owners } from "../replication/owners.ts";
 import { type Address, parseAddress, type World } from "../world/world.ts";
 import type { PlaneApi, Wish } from "./api.ts";
+import { commandOf } from "./command-of.ts";
 import { foundingOf } from "./founding.ts";
 import { Steward } from "./steward.ts";
 
@@ -172,7 +171,7 @@ export class ControlPlane implements PlaneApi {
    *  happened, with OutcomeUnknown when nobody can say; with InputError when it says what no command may. */
   async propose(wish: Wish, timeoutMs: number): Promise<Result> {
     const { world } = this.#o;
-    const bytes = encodeCommand(this.#commandOf(wish));
+    const bytes = encodeCommand(commandOf(wish, this.state?.version ?? 0, world));
     const untilMs = world.clock.monotonicMs() + timeoutMs;
     let unknown: OutcomeUnknown | null = null;
     for (;;) {
@@ -189,17 +188,6 @@ export class ControlPlane implements PlaneApi {
         world.timers.after(RETRY_MS, resolve);
       });
     }
-  }
-
-  #commandOf(wish: Wish): Command {
-    const { world } = this.#o;
-    const id = toHex(Uint8Array.from({ length: 12 }, () => world.rng.below(256)));
-    const basis = this.state?.version ?? 0;
-    const envelope = { id, basis, level: LEVEL_KNOWN, atMs: Math.max(0, Math.floor(world.clock.wallMs())) };
-    const parsed = commandSchema.safeParse({ ...envelope, ...wish });
-    if (parsed.success) return parsed.data;
-    const issue = parsed.error.issues[0];
-    throw new InputError("bad-command", `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "malformed"}`);
   }
 
   /** A state no older than what any node had acknowledged when this was called. Rejects with RaftRefusal. */
