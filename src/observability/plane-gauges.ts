@@ -1,7 +1,12 @@
-import type { Gauge } from "prom-client";
 import type { PlaneApi, RaftStatus } from "../plane/api.ts";
 
-type MakeGauge = (name: string, help: string, labelNames?: string[]) => Gauge;
+/** What of a gauge is used here. */
+interface Settable {
+  set(value: number): void;
+  set(labels: Readonly<Record<string, string>>, value: number): void;
+  reset(): void;
+}
+type MakeGauge = (name: string, help: string, labelNames?: string[]) => Settable;
 type Numbers = readonly [name: string, help: string, of: (status: RaftStatus) => number | null][];
 
 const NUMBERS: Numbers = [
