@@ -38,7 +38,7 @@ export async function agree(api: Api, call: Call, ask: Ask): Promise<number> {
   const reason = reasonOf(headers.get("starling-reason")) ?? null;
   const wish = { ...ask, by: ANONYMOUS, reason, ifVersion: ifVersionOf(call) } as Wish;
   const result = await api.plane.propose(wish, timeoutOf(call));
-  if (!result.ok) throw new ProblemError(result.slug, result.message);
+  if (!result.ok) throw new ProblemError(result.slug, result.message, { status: result.status });
   return result.version;
 }
 

@@ -1,4 +1,3 @@
-import { REFUSALS } from "../control/refusals.ts";
 import { InputError } from "../kernel/assert.ts";
 import { OutcomeUnknown, RaftRefusal } from "../plane/api.ts";
 import { StoreFailedError, Unavailable } from "../replication/api.ts";
@@ -7,20 +6,25 @@ import { StoreFailedError, Unavailable } from "../replication/api.ts";
 export class ProblemError extends InputError {
   readonly members: Readonly<Record<string, unknown>>;
   readonly headers: Readonly<Record<string, string>>;
+  /** Of a refusal that brought its own; else the table's. */
+  readonly status: number | null;
   constructor(
     slug: string,
     message: string,
-    more: { members?: Record<string, unknown>; headers?: Record<string, string> } = {},
+    more: { members?: Record<string, unknown>; headers?: Record<string, string>; status?: number } = {},
   ) {
     super(slug, message);
     this.members = more.members ?? {};
     this.headers = more.headers ?? {};
+    this.status = more.status ?? null;
   }
 }
 
-/** The status of every slug that is not a plain 400. The one place where they are chosen. */
+/** The status of every slug that is not a plain 400. The one place where they are chosen; refusals of commands bring theirs
+ *  (src/control/refusals.ts). */
 const STATUS = new Map<string, number>([
-  ...Object.entries(REFUSALS),
+  ["no-cluster", 404],
+  ["no-such-bucket", 404],
   ["leader-unknown", 404],
   ["not-a-voter", 409],
   ["too-large", 413],
@@ -81,7 +85,8 @@ export function problemOf(error: unknown): { problem: Problem; headers: Record<s
     return { problem: problem(error.slug, 503, error.message), headers: { "retry-after": String(seconds) } };
   }
   if (!(error instanceof InputError)) return null;
-  const status = STATUS.get(error.slug) ?? 400;
+  const own = error instanceof ProblemError ? error.status : null;
+  const status = own ?? STATUS.get(error.slug) ?? 400;
   const retry: Record<string, string> = status === 503 ? { "retry-after": "1" } : {};
   if (!(error instanceof ProblemError)) return { problem: problem(error.slug, status, error.message), headers: retry };
   return {
