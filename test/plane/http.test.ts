@@ -112,4 +112,56 @@ describe("the API of the control plane, on nodes that run", () => {
       expect([taken.status, isNew]).toEqual([200, true]);
       expect(await cluster.getJson(leader, "/cluster/status")).toMatchObject({ stats: { snapshotIndex: index } });
     }));
+
+  it("lets a watcher see every version once and in order, across nodes and leaders", () =>
+    inCluster(25, async (cluster, leader) => {
+      const [a = "", b = ""] = cluster.names.filter((name) => name !== leader);
+      const seen: number[] = [await versionAt(cluster, a, "?consistent")];
+      const made: number[] = [...seen];
+      const make = async (name: string, bucket: string): Promise<void> => {
+        const put = await setPolicy(cluster, name, bucket);
+        made.push((JSON.parse(await put.text()) as { version: number }).version);
+      };
+      await make(a, "one");
+      await make(leader, "two");
+      const first = follow(cluster, a, seen, 3);
+      await make(b, "three");
+      await first;
+      cluster.crash(leader);
+      await elected(cluster);
+      await make(a, "four");
+      await follow(cluster, b, seen, 1);
+      cluster.start(leader);
+      await cluster.until(() => cluster.member(leader).running !== null, 20_000, "it is back");
+      await elected(cluster);
+      await make(b, "five");
+      await cluster.until(
+        () => cluster.member(leader).running?.plane.state?.version === made.at(-1),
+        20_000,
+        "it has caught up",
+      );
+      await follow(cluster, leader, seen, 1);
+      expect(made).toHaveLength(6);
+      // What the members' own steps made (autopilot) is among them too.
+      expect(seen.filter((version) => made.includes(version))).toEqual(made);
+      expect(seen).toEqual([...new Set(seen)].sort((x, y) => x - y));
+    }));
 });
+
+/** Adds versions from a node's stream to those already seen, until so many have come. */
+async function follow(cluster: SimCluster, name: string, seen: number[], count: number): Promise<void> {
+  const path = `/v1/config?watch&since=${seen.at(-1)}`;
+  const { status, body } = await cluster.request(name, { method: "GET", path }, { timeoutMs: 60_000 });
+  expect(status).toBe(200);
+  const reader = present(body, "a stream has a body").getReader();
+  const until = seen.length + count;
+  while (seen.length < until) {
+    const { value, done } = await reader.read();
+    expect(done).toBe(false);
+    for (const [, id, event] of new TextDecoder().decode(value).matchAll(/^id: (\d+)\nevent: (\w+)$/gm)) {
+      expect(event).toBe("version");
+      seen.push(Number(id));
+    }
+  }
+  await reader.cancel();
+}
