@@ -79,7 +79,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
     const members = new Members(() => gossip, world, regions);
     const plane = await openPlane(config, world, { replica, gossip: () => gossip, extras, fail });
     closers.push(() => plane.stop());
-    const app = makeApp(depsOf({ config, world, replica, members, extras, shaped, gossip: () => gossip }));
+    const app = makeApp(depsOf({ config, world, replica, plane, members, extras, shaped, gossip: () => gossip }));
     const { requestTimeoutMs, headerBytes, connections } = config.limits;
     const client = await world.network.serveHttp(config.client.bind, (request) => app.fetch(request), {
       requestTimeoutMs,
@@ -118,6 +118,7 @@ interface HttpParts {
   readonly config: Config;
   readonly world: World;
   readonly replica: Replica;
+  readonly plane: ControlPlane;
   readonly members: Members;
   readonly extras: NodeExtras;
   readonly shaped: ShapedNetwork | undefined;
@@ -125,10 +126,11 @@ interface HttpParts {
 }
 
 /** What the HTTP API asks. */
-function depsOf({ config, world, replica, members, extras, shaped, gossip }: HttpParts): HttpDeps {
+function depsOf({ config, world, replica, plane, members, extras, shaped, gossip }: HttpParts): HttpDeps {
   return {
     config,
     replica,
+    plane,
     world,
     members: () => members.views(),
     estimateRttMs: (from, to) => members.estimateRttMs(from, to),

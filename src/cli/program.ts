@@ -4,6 +4,7 @@ import { clusterCommands } from "./cluster-commands.ts";
 import { configCommand } from "./config-command.ts";
 import { conflictsCommand, explainCommand } from "./conflict-commands.ts";
 import { DEFAULT_NODE } from "./context.ts";
+import { controlCommands } from "./control-commands.ts";
 import { devCommand } from "./dev-command.ts";
 import { CliError, EXIT } from "./exit.ts";
 import { exportCommand } from "./export-command.ts";
@@ -45,7 +46,7 @@ export function makeProgram(parts: ProgramParts): Command {
   program.addCommand(nodeCommand(parts.runNode));
   program.addCommand(configCommand());
   program.addCommand(keysCommand());
-  for (const command of [...clusterCommands(), ...memberCommands()]) program.addCommand(command);
+  for (const command of [...clusterCommands(), ...memberCommands(), ...controlCommands()]) program.addCommand(command);
   const clients = [kvCommand, importCommand, exportCommand, conflictsCommand, explainCommand, tourCommand];
   for (const make of clients) program.addCommand(make());
   for (const command of program.commands) inherit(command, program);

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { joinTokenSchema, TOKEN_LIFE_MS_MAX } from "../control/schemas.ts";
 
 // What requests may say: the one description that is both checked and published (/openapi.json).
 
@@ -87,6 +88,14 @@ export const resolveSchema = z
 export const gossipKeySchema = z
   .strictObject({ operation: z.enum(["install", "use", "remove"]), key: z.string() })
   .openapi("GossipKey", { description: "`key`: 16, 24 or 32 bytes of base64" });
+
+export const joinTokenRequestSchema = z
+  .strictObject({
+    uses: joinTokenSchema.shape.uses.optional(),
+    region: joinTokenSchema.shape.region.optional(),
+    ttlMs: z.int().min(1_000).max(TOKEN_LIFE_MS_MAX).optional(),
+  })
+  .openapi("JoinTokenRequest", { description: "one use, any region, one hour where nothing is said" });
 
 export const networkSchema = z
   .strictObject({

@@ -2,22 +2,23 @@ import type { Config } from "../config/types.ts";
 import type { Message } from "../consensus/core/messages.ts";
 import { RaftHost } from "../consensus/driver/host.ts";
 import { type RaftLinkStatus, RaftLinks } from "../consensus/driver/links.ts";
+import type { Snapshotted } from "../consensus/driver/ready-loop.ts";
 import { OutcomeUnknown, RaftRefusal } from "../consensus/driver/refusal.ts";
 import { RAFT_SETTINGS, type RaftSettings } from "../consensus/driver/settings.ts";
 import type { Applied } from "../consensus/driver/state-machine.ts";
 import type { RaftStatus } from "../consensus/driver/status.ts";
 import type { Result } from "../control/apply.ts";
 import { encodeCommand } from "../control/codec.ts";
-import { type Command, commandSchema } from "../control/commands.ts";
 import type { Feed } from "../control/feed.ts";
 import { ControlMachine } from "../control/machine.ts";
-import { type ControlState, LEVEL_KNOWN, ownersOf } from "../control/state.ts";
+import { type ControlState, ownersOf } from "../control/state.ts";
 import { InputError, present } from "../kernel/assert.ts";
-import { toHex } from "../kernel/bytes.ts";
 import { type NodeId, parseNodeId, parseRegion } from "../kernel/ids.ts";
 import type { PeerDoor } from "../peer/door.ts";
 import type { Owner, Owners } from "../replication/owners.ts";
 import { type Address, parseAddress, type World } from "../world/world.ts";
+import type { PlaneApi, Wish } from "./api.ts";
+import { commandOf } from "./command-of.ts";
 import { foundingOf } from "./founding.ts";
 import { Steward } from "./steward.ts";
 
@@ -37,11 +38,6 @@ export interface PlaneOptions {
   readonly onFailure: (reason: string) => void;
 }
 
-type Envelope = "id" | "basis" | "level" | "atMs";
-type Without<C, K extends string> = C extends unknown ? Omit<C, K> : never;
-/** A command as it is asked for; time, id and basis are added here. */
-export type Wish = Without<Command, Envelope>;
-
 /** How long one try of a proposal may take: it may have been forwarded to a leader that is gone. About two elections. */
 const ATTEMPT_MS = 2_000;
 /** Between tries. */
@@ -49,7 +45,7 @@ const RETRY_MS = 100;
 
 /** A node's part in what the cluster agrees on: its seat in the Raft group, the latest committed state that it has, and
  *  what follows from that here. No data read or write asks it for anything (I10). */
-export class ControlPlane {
+export class ControlPlane implements PlaneApi {
   readonly #o: PlaneOptions;
   readonly #machine: ControlMachine;
   readonly #steward: Steward;
@@ -175,7 +171,7 @@ export class ControlPlane {
    *  happened, with OutcomeUnknown when nobody can say; with InputError when it says what no command may. */
   async propose(wish: Wish, timeoutMs: number): Promise<Result> {
     const { world } = this.#o;
-    const bytes = encodeCommand(this.#commandOf(wish));
+    const bytes = encodeCommand(commandOf(wish, this.state?.version ?? 0, world));
     const untilMs = world.clock.monotonicMs() + timeoutMs;
     let unknown: OutcomeUnknown | null = null;
     for (;;) {
@@ -194,21 +190,14 @@ export class ControlPlane {
     }
   }
 
-  #commandOf(wish: Wish): Command {
-    const { world } = this.#o;
-    const id = toHex(Uint8Array.from({ length: 12 }, () => world.rng.below(256)));
-    const basis = this.state?.version ?? 0;
-    const envelope = { id, basis, level: LEVEL_KNOWN, atMs: Math.max(0, Math.floor(world.clock.wallMs())) };
-    const parsed = commandSchema.safeParse({ ...envelope, ...wish });
-    if (parsed.success) return parsed.data;
-    const issue = parsed.error.issues[0];
-    throw new InputError("bad-command", `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "malformed"}`);
-  }
-
   /** A state no older than what any node had acknowledged when this was called. Rejects with RaftRefusal. */
   async read(timeoutMs: number): Promise<ControlState> {
     await this.#raft.read(timeoutMs);
     return present(this.state, "a group that answers has been founded");
+  }
+
+  snapshot(): Promise<Snapshotted> {
+    return this.#raft.snapshot();
   }
 
   transfer(to: string): void {

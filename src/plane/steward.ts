@@ -5,7 +5,7 @@ import { advise } from "../control/autopilot.ts";
 import type { Decision, GroupView, Hearsay, Situation } from "../control/group.ts";
 import type { ControlState } from "../control/state.ts";
 import type { Timer, World } from "../world/world.ts";
-import type { Wish } from "./plane.ts";
+import type { Wish } from "./api.ts";
 
 /** What the steward sees, and what it may do. */
 export interface Stewardship {

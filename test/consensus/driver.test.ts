@@ -91,6 +91,45 @@ describe("a group of three members", () => {
     );
   });
 
+  it("replaces it at once when asked; whoever asks meanwhile gets the same, and one that says nothing new stays", async () => {
+    await withGroup(async (group) => {
+      await group.found();
+      const leader = await group.elected();
+      for (let i = 0; i < 5; i++) await group.say(leader, `word ${i}`);
+      const { host } = group.at(leader);
+      const { applied } = host.status().indexes;
+      const taken = await Promise.all([host.snapshot(), host.snapshot()]);
+      expect(taken).toMatchObject([
+        { index: applied, isNew: true },
+        { index: applied, isNew: true },
+      ]);
+      expect(host.status()).toMatchObject({ indexes: { first: applied + 1 }, figures: { snapshotsTaken: 1 } });
+      expect(await host.snapshot()).toEqual({ ...taken[0], isNew: false });
+      expect(host.status().figures.snapshotsTaken).toBe(1);
+      group.crash(leader);
+      await group.start(leader);
+      await group.level();
+      expect(group.at(leader).ledger.words).toHaveLength(6);
+      await group.at(leader).stop();
+      await expect(group.at(leader).host.snapshot()).rejects.toMatchObject({ slug: "raft-not-running" });
+    });
+  });
+
+  it("refuses to save a state that is too large, and keeps the log", async () => {
+    await withGroup(
+      async (group) => {
+        await group.found();
+        const leader = await group.elected();
+        await group.say(leader, "a word");
+        const { host } = group.at(leader);
+        await expect(host.snapshot()).rejects.toMatchObject({ slug: "snapshot-too-large", retryAfterMs: null });
+        expect(host.status().indexes.first).toBeLessThan(host.status().indexes.applied);
+      },
+      6,
+      { snapshotBytesMax: 3 },
+    );
+  });
+
   it("takes a new member: a learner first, then a voter", async () => {
     const group = new SimGroup(5, [...NAMES, "n4"]);
     await group.run(async () => {

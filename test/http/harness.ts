@@ -4,6 +4,7 @@ import { makeApp } from "../../src/http/app.ts";
 import type { HttpDeps, MemberChange, MemberView, SeedSourceState } from "../../src/http/deps.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import { CLEAR, LOOKUPS } from "../gossip/envelopes.ts";
+import { MemoryPlane } from "./memory-plane.ts";
 import { MemoryReplica } from "./memory-replica.ts";
 import { makeTestWorld, type TestWorld } from "./test-world.ts";
 
@@ -26,6 +27,7 @@ export const SEED_SOURCES: readonly SeedSourceState[] = [
 
 export interface Node extends TestWorld {
   readonly replica: MemoryReplica;
+  readonly plane: MemoryPlane;
   readonly config: Config;
   readonly deps: HttpDeps;
   /** `http://localhost` stands before the path. */
@@ -77,11 +79,13 @@ export function makeNode(
   const config: Config = { ...testConfig(index, options.limits), ...options.config };
   const test = makeTestWorld(index + 1);
   const replica = new MemoryReplica(config, test);
+  const plane = new MemoryPlane(config.node.id, config.cluster, test.world);
   const memberListeners = new Set<(member: MemberView, change: MemberChange) => void>();
   let rules: ReturnType<NonNullable<HttpDeps["network"]>["rules"]> = { cut: [], delayMs: {}, lossPercent: 0 };
   const deps: HttpDeps = {
     config,
     replica,
+    plane,
     world: test.world,
     members: () => OWNERS.map(({ id, region }) => memberOf(id, region, test.nowMs)),
     estimateRttMs: (from, to) => (from === to ? null : 42),
@@ -108,6 +112,7 @@ export function makeNode(
     app.fetch(new Request(`http://localhost${path}`, { method, ...init }));
   return Object.assign(test, {
     replica,
+    plane,
     config,
     deps,
     memberListeners,

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Result } from "../../src/control/apply.ts";
 import { present } from "../../src/kernel/assert.ts";
-import type { ControlPlane, Wish } from "../../src/plane/plane.ts";
+import type { Wish } from "../../src/plane/api.ts";
+import type { ControlPlane } from "../../src/plane/plane.ts";
 import { SimCluster } from "../sim/cluster.ts";
 
 const POLICY = {

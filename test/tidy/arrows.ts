@@ -61,6 +61,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/kernel",
     "src/world/world.ts",
     "src/replication/api.ts",
+    "type src/plane/api.ts",
     "type gossip/drivers/gossip-host.ts",
   ],
 
@@ -85,6 +86,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "type src/storage/store.ts",
     "src/replication/api.ts",
     "type src/replication/owners.ts",
+    // What may be asked of the control plane, and the state that it answers with.
+    "src/plane/api.ts",
+    "src/control",
     "src/observability",
     "src/world/world.ts",
     "src/world/shaping.ts",

@@ -10,7 +10,7 @@ import type { Id } from "../core/quorum.ts";
 import { Raft } from "../core/raft.ts";
 import { LinearReads } from "./linear-reads.ts";
 import { checkForwarded, type Outcome, Proposals } from "./proposals.ts";
-import { ReadyLoop } from "./ready-loop.ts";
+import { ReadyLoop, type Snapshotted } from "./ready-loop.ts";
 import { RaftRefusal, refusalOf } from "./refusal.ts";
 import { coreConfig, type RaftSettings } from "./settings.ts";
 import type { StateMachine } from "./state-machine.ts";
@@ -185,6 +185,11 @@ export class RaftHost<Result> {
    *  member had acknowledged when it was called. Rejects with RaftRefusal. */
   async read(timeoutMs: number): Promise<number> {
     return this.#present().reads.read(timeoutMs);
+  }
+
+  /** Puts the state in the place of the log's applied entries now, whatever the settings say. Rejects with RaftRefusal. */
+  async snapshot(): Promise<Snapshotted> {
+    return this.#present().loop.snapshotNow();
   }
 
   /** Hands leadership to another voter, if it catches up within an election's time; whether it did shows in `onLeader`.

@@ -1,3 +1,4 @@
+import { present } from "../../kernel/assert.ts";
 import type { RaftSave, RaftStore } from "../../storage/raft-store.ts";
 import type { World } from "../../world/world.ts";
 import type { HardState } from "../core/core.ts";
@@ -9,6 +10,7 @@ import type { Raft, Ready } from "../core/raft.ts";
 import { Latencies } from "./latencies.ts";
 import type { LinearReads } from "./linear-reads.ts";
 import { type Proposals, unframe } from "./proposals.ts";
+import { RaftRefusal } from "./refusal.ts";
 import type { RaftSettings } from "./settings.ts";
 import type { StateMachine } from "./state-machine.ts";
 
@@ -23,6 +25,22 @@ export interface ReadyLoopOptions<Result> {
   readonly send: (message: Message) => void;
   readonly onLeader: (leader: Id | null, term: number) => void;
   readonly onFailure: (error: unknown) => void;
+}
+
+/** The state as it stands in the place of the log. */
+export interface Snapshotted {
+  /** Of the last entry that it has in it. */
+  readonly index: number;
+  readonly bytes: number;
+  /** False when nothing was applied since the last one: that one stays. */
+  readonly isNew: boolean;
+}
+
+/** Everybody who asks for a snapshot before it is taken gets the same one. */
+interface Asked {
+  readonly promise: Promise<Snapshotted>;
+  readonly resolve: (done: Snapshotted) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** Carries out what the core wants done, one batch at a time: what promises nothing is sent at once, what was committed is
@@ -41,6 +59,7 @@ export class ReadyLoop<Result> {
   #bytesSinceSnapshot = 0;
   /** The log is not looked at again before its state is after this. */
   #compactFrom = 0;
+  #asked: Asked | null = null;
   readonly saveMs = new Latencies();
   readonly snapshotMs = new Latencies();
   terms = 0;
@@ -65,6 +84,16 @@ export class ReadyLoop<Result> {
 
   stop(): void {
     this.#isStopped = true;
+    this.#settle((asked) => asked.reject(new RaftRefusal("raft-not-running", "this node is stopping", null)));
+  }
+
+  /** Saves the state in the place of the applied entries, though none of the settings asks for it yet. Rejects with
+   *  RaftRefusal when the state is too large, or this member ends. */
+  snapshotNow(): Promise<Snapshotted> {
+    this.#asked ??= newAsked();
+    const { promise } = this.#asked;
+    this.run();
+    return promise;
   }
 
   /** Resolves when nothing is being written. */
@@ -79,7 +108,7 @@ export class ReadyLoop<Result> {
         this.#watch();
         if (this.#isStopped) return;
         if (raft.hasReady) await this.#carryOut(raft.ready());
-        else if (this.#isCompactionDue()) await this.#compact();
+        else if (this.#asked !== null || this.#isCompactionDue()) await this.#compact();
         else return;
       }
     } catch (error) {
@@ -167,23 +196,47 @@ export class ReadyLoop<Result> {
   /** No batch is in hand: what is applied is what the state machine has. */
   async #compact(): Promise<void> {
     const { machine, raft, settings, store, world } = this.#o;
+    const { applied, first } = raft.indexes;
+    if (applied < first) {
+      this.#settle((asked) => asked.resolve({ index: first - 1, bytes: this.snapshotBytes, isNew: false }));
+      return;
+    }
     const startMs = world.clock.monotonicMs();
     const data = machine.snapshot();
-    const { applied } = raft.indexes;
     this.oversizedBytes = data.length > settings.snapshotBytesMax ? data.length : null;
     if (this.oversizedBytes !== null) {
       world.log.error("raft.state-too-large", { bytes: data.length, limit: settings.snapshotBytesMax });
       this.#compactFrom = applied + settings.compactEntries;
+      this.#settle((asked) => asked.reject(tooLarge(data.length, settings.snapshotBytesMax)));
       return;
     }
     this.#bytesSinceSnapshot = 0;
     await store.compact(raft.compact(applied, data));
     this.#noteSnapshot(data.length, startMs);
     this.snapshotsTaken += 1;
+    this.#settle((asked) => asked.resolve({ index: applied, bytes: data.length, isNew: true }));
+  }
+
+  #settle(tell: (asked: Asked) => void): void {
+    const asked = this.#asked;
+    this.#asked = null;
+    if (asked) tell(asked);
   }
 
   #noteSnapshot(bytes: number, startMs: number): void {
     this.snapshotBytes = bytes;
     this.snapshotMs.add(this.#o.world.clock.monotonicMs() - startMs);
   }
+}
+
+function newAsked(): Asked {
+  let settle: Pick<Asked, "resolve" | "reject"> | null = null;
+  const promise = new Promise<Snapshotted>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  return { promise, ...present<Pick<Asked, "resolve" | "reject">>(settle, "a promise's parts are there at once") };
+}
+
+function tooLarge(bytes: number, limit: number): RaftRefusal {
+  return new RaftRefusal("snapshot-too-large", `the state has ${bytes} bytes; a snapshot has at most ${limit}`, null);
 }

@@ -1,4 +1,5 @@
 import { InputError } from "../../kernel/assert.ts";
+import type { RaftStatus } from "../../plane/api.ts";
 import type { PeerSync, ReplicaStatus } from "../../replication/api.ts";
 import type { Owner } from "../../replication/owners.ts";
 import { type Api, baseHeaders, jsonResponse, rfc3339 } from "../api.ts";
@@ -75,22 +76,31 @@ function isConverged(api: Api, { peers }: ReplicaStatus): boolean {
   });
 }
 
-/** `GET /cluster/status`. What the control plane will fill in is null. */
+/** Whom Raft counts, and whether they can decide. */
+function quorumView({ voters, leader }: RaftStatus): View {
+  // A leader without a majority steps down, and its followers notice: whoever has a leader has a quorum, as far as known.
+  return { voters: voters.length, needed: Math.floor(voters.length / 2) + 1, reached: leader !== null };
+}
+
+/** `GET /cluster/status`: as this node sees it, its own indexes included. */
 export function clusterStatus(api: Api, call: Call): Response {
   checkParameters(parseQuery(call.search), []);
   const status = api.replica.status();
   const checks = checksOf(api, status);
+  const raft = api.plane.status();
+  const { last, committed, first } = raft.indexes;
   return jsonResponse(api, call, {
     state: stateOf(checks),
     cluster: { id: api.config.cluster.id, name: api.config.cluster.name },
     node: api.replica.node,
     region: api.replica.region,
     version: api.version,
-    leader: null,
-    term: null,
-    quorum: null,
+    leader: raft.leader,
+    term: raft.term,
+    quorum: quorumView(raft),
+    config: { version: api.plane.state?.version ?? null, hash: api.plane.hash },
     nodes: nodeViews(api, status),
-    stats: { commitIndex: null, lastLogIndex: null, snapshotIndex: null },
+    stats: { commitIndex: committed, lastLogIndex: last, snapshotIndex: first - 1 },
     partitions: status.partitions.length,
     records: status.records,
     digest: status.digest,
@@ -100,14 +110,18 @@ export function clusterStatus(api: Api, call: Call): Response {
   });
 }
 
-/** Members as gossip knows them, and owners that it never heard of. */
+/** Members as gossip knows them, and members and owners of the configuration that it never heard of. */
 export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: string]: View | undefined }[] {
-  const members = new Map(api.members().map((member) => [member.id, member]));
-  const peers = new Map(status.peers.map((peer) => [peer.node, peer]));
-  const ids = [...new Set([...api.replica.owners.all.map(({ id }) => id), ...members.keys()])].sort();
+  const { owners } = api.replica;
+  const owning: ReadonlyMap<string, string> = owners.regions;
+  const members = new Map<string, MemberView>(api.members().map((member) => [member.id, member]));
+  const peers = new Map<string, PeerSync>(status.peers.map((peer) => [peer.node, peer]));
+  const raft = api.plane.status();
+  const committed = api.plane.state?.members;
+  const ids = [...new Set([...owners.all.map(({ id }) => id), ...members.keys(), ...(committed?.keys() ?? [])])].sort();
   return ids.map((id) => {
     const member = members.get(id);
-    const region = member?.region ?? api.replica.owners.regions.get(id) ?? null;
+    const region = member?.region ?? owning.get(id) ?? committed?.get(id)?.region ?? null;
     const isSelf = id === api.replica.node;
     return {
       id,
@@ -115,8 +129,10 @@ export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: st
       zone: member?.meta.get("zone") ?? null,
       state: member?.state ?? "unknown",
       self: isSelf ? true : undefined,
-      owner: api.replica.owners.regions.has(id),
-      role: "none",
+      owner: owning.has(id),
+      role: roleOf(raft, id),
+      leader: raft.leader === id ? true : undefined,
+      memberState: committed?.get(id)?.state ?? null,
       actor: isSelf ? status.actor : (member?.meta.get("actor") ?? null),
       addresses: addressViews(member, peers.get(id)),
       incarnation: member?.incarnation ?? null,
@@ -131,6 +147,11 @@ export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: st
       lag: peers.has(id) ? lagView(peers.get(id)) : undefined,
     };
   });
+}
+
+function roleOf({ voters, outgoingVoters, learners }: RaftStatus, id: string): "voter" | "learner" | "none" {
+  if (voters.includes(id) || outgoingVoters.includes(id)) return "voter";
+  return learners.includes(id) ? "learner" : "none";
 }
 
 function addressViews(member: MemberView | undefined, peer: PeerSync | undefined): View {

@@ -1,0 +1,109 @@
+import { autopilotSchema, policySchema } from "../control/schemas.ts";
+import type { Api } from "./api.ts";
+import { putAutopilot } from "./routes/config.ts";
+import { makeConfigReader } from "./routes/config-watch.ts";
+import { getConsensus, getLeader, setMaintenance, takeSnapshot } from "./routes/consensus.ts";
+import { createToken, listTokens, revokeToken } from "./routes/join-tokens.ts";
+import { deletePolicy, getPolicy, listPolicies, policyHistory, putPolicy } from "./routes/policies.ts";
+import type { Method, Route } from "./routes.ts";
+import { joinTokenRequestSchema } from "./schemas.ts";
+
+const JSON_BODY = "application/json";
+const REFUSED = {
+  307: "with Starling-Forward: no, at a node that doesn't lead: the leader's address",
+  503: "no leader, or no quorum: see Retry-After",
+  504: "`outcome-unknown`: nobody can say whether it was done",
+};
+
+/** What the cluster agrees on. A write may be sent to any node; the leader is found from there. */
+export function controlRoutes(api: Api): Route[] {
+  return [...consensusRoutes(api), ...configRoutes(api), ...policyRoutes(api), ...tokenRoutes(api)];
+}
+
+function get(path: string, summary: string, handle: Route["handle"]): Route {
+  return { method: "get", path, summary, answers: { 200: summary }, handle };
+}
+
+/** A change: how long it may take, why, and on what version. */
+function change(method: Method, path: string, summary: string, handle: Route["handle"]): Route {
+  const headers = ["If-Match", "Starling-Reason", "Starling-Forward"];
+  const answers = { 200: summary, 412: "`version-mismatch`", ...REFUSED };
+  return { method, path, summary, query: ["timeoutMs"], headers, answers, handle };
+}
+
+function consensusRoutes(api: Api): Route[] {
+  const maintenance = "/cluster/nodes/{id}/maintenance";
+  return [
+    {
+      ...get("/cluster/leader", "Who leads, as this node knows", (call) => getLeader(api, call)),
+      answers: { 200: "leader, term and where clients reach it", 404: "`leader-unknown`" },
+    },
+    get("/cluster/consensus", "Raft as this node sees it: role, group, indexes, lag, figures, autopilot", (call) =>
+      getConsensus(api, call),
+    ),
+    {
+      ...get("/cluster/snapshot", "Saves this node's state in the place of its log", (call) => takeSnapshot(api, call)),
+      method: "post",
+    },
+    change("put", maintenance, "It keeps what it owns, and takes no traffic", (call, id) =>
+      setMaintenance(api, call, id, true),
+    ),
+    change("delete", maintenance, "Back to work", (call, id) => setMaintenance(api, call, id, false)),
+  ];
+}
+
+function configRoutes(api: Api): Route[] {
+  return [
+    {
+      ...get("/v1/config", "What is agreed, without secrets", makeConfigReader(api)),
+      summary:
+        "What is agreed, without secrets. With ?watch every version after `since` (or Last-Event-ID), once and in order, as SSE: `version` with its differences, or `reset` with the whole",
+      query: ["consistent", "timeoutMs", "watch", "since"],
+      headers: ["If-None-Match", "Last-Event-ID", "Starling-Forward"],
+      answers: { 200: "{version, hash, config}", 304: "unchanged", ...REFUSED },
+      types: [JSON_BODY, "text/event-stream"],
+    },
+    {
+      ...change("put", "/v1/config/autopilot", "How autopilot looks after voters", (call) => putAutopilot(api, call)),
+      body: { [JSON_BODY]: autopilotSchema },
+    },
+  ];
+}
+
+function policyRoutes(api: Api): Route[] {
+  const path = "/v1/policies/{bucket}";
+  return [
+    get("/v1/policies", "Buckets that have a policy of their own", (call) => listPolicies(api, call)),
+    {
+      ...get(path, "The policy in force for a bucket", (call, bucket) => getPolicy(api, call, bucket)),
+      headers: ["If-None-Match"],
+    },
+    get(`${path}/history`, "The last policies of a bucket, newest first", (call, bucket) =>
+      policyHistory(api, call, bucket),
+    ),
+    {
+      ...change("put", path, "Sets a bucket's policy", (call, bucket) => putPolicy(api, call, bucket)),
+      body: { [JSON_BODY]: policySchema },
+    },
+    {
+      ...change("delete", path, "Back to the default", (call, bucket) => deletePolicy(api, call, bucket)),
+      answers: { 204: "the default is in force", 404: "`no-such-bucket`", 412: "`version-mismatch`", ...REFUSED },
+    },
+  ];
+}
+
+function tokenRoutes(api: Api): Route[] {
+  const path = "/cluster/tokens";
+  return [
+    get(path, "Join tokens, without their secrets", (call) => listTokens(api, call)),
+    {
+      ...change("post", path, "Makes a join token", (call) => createToken(api, call)),
+      body: { [JSON_BODY]: joinTokenRequestSchema },
+      answers: { 201: "the secret, shown this once", ...REFUSED },
+    },
+    {
+      ...change("delete", `${path}/{id}`, "Revokes a join token", (call, id) => revokeToken(api, call, id)),
+      answers: { 204: "it lets nobody in any more", 404: "`no-such-token`", ...REFUSED },
+    },
+  ];
+}

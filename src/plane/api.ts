@@ -1,0 +1,45 @@
+import type { Snapshotted } from "../consensus/driver/ready-loop.ts";
+import type { RaftStatus } from "../consensus/driver/status.ts";
+import type { Result } from "../control/apply.ts";
+import type { Command } from "../control/commands.ts";
+import type { Feed } from "../control/feed.ts";
+import type { ControlState } from "../control/state.ts";
+
+export { OutcomeUnknown, RaftRefusal } from "../consensus/driver/refusal.ts";
+export type { RaftStatus } from "../consensus/driver/status.ts";
+
+type Envelope = "id" | "basis" | "level" | "atMs";
+type Without<C, K extends string> = C extends unknown ? Omit<C, K> : never;
+/** A command as it is asked for; time, id and basis are added by the plane. */
+export type Wish = Without<Command, Envelope>;
+
+/** How the way to another member of the group is. */
+export interface ControlLink {
+  readonly node: string;
+  readonly isUp: boolean;
+  readonly rttMs: number | null;
+  readonly dropped: number;
+  readonly reason: string | null;
+}
+
+/** What a node's seat in the control plane offers to the HTTP API. */
+export interface PlaneApi {
+  /** The latest committed state that this node has; null before it heard of any. Nobody waits for a newer one. */
+  readonly state: ControlState | null;
+  /** Of the state, hex: equal where the versions are. */
+  readonly hash: string | null;
+  readonly feed: Pick<Feed, "version" | "since">;
+  /** What the leader's autopilot did last, and why; null elsewhere. */
+  readonly advice: string | null;
+  status(): RaftStatus;
+  links(): readonly ControlLink[];
+  /** Calls after each change of the state or of the leader, until the returned function is called. */
+  onChange(listener: () => void): () => void;
+  /** Resolves when the command was applied here, with what became of it. Rejects with RaftRefusal when nothing has
+   *  happened, with OutcomeUnknown when nobody can say; with InputError when it says what no command may. */
+  propose(wish: Wish, timeoutMs: number): Promise<Result>;
+  /** A state no older than what any node had acknowledged when this was called. Rejects with RaftRefusal. */
+  read(timeoutMs: number): Promise<ControlState>;
+  /** Puts the state in the place of the log's applied entries now. Rejects with RaftRefusal. */
+  snapshot(): Promise<Snapshotted>;
+}
