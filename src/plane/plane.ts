@@ -94,10 +94,10 @@ export class ControlPlane implements PlaneApi {
       send: (message) => this.#send(message),
       // A newcomer hears of its group from whoever has the salt; later the committed members count.
       allow: (node) => this.state === null || this.state.members.has(node),
+      onEmpty: (host) => this.#begin(host),
       onFailure: (reason) => (this.#tooOld === null ? this.#o.onFailure(reason) : undefined),
     });
     this.#links = this.#openLinks(this.#host);
-    if (this.#host.status().state === "empty") await this.#begin(this.#host);
     this.#host.onLeader(() => this.#tell());
     this.#steward.start();
   }

@@ -32,7 +32,8 @@ export interface RaftSave {
   readonly entries: readonly Entry[];
 }
 
-/** The durable part of a member of a Raft group. One call at a time. After a rejection (but InputError's) the state of the
+/** The durable part of a member of a Raft group. One call at a time. Each rejects with DiskFullError when there is no room:
+ *  nothing has changed then, and the same may be asked again. After any other rejection (but InputError's) the state of the
  *  disk is unknown: all later calls reject with the same (I13). */
 export interface RaftStore {
   load(): Promise<RaftLoad>;

@@ -18,6 +18,7 @@ import { cannotCreate, type RaftIdentity, type RaftLoad, type RaftSave, type Raf
 import { checksum } from "./sqlite-codec.ts";
 import { Connection, sqliteCode } from "./sqlite-connection.ts";
 import { prepareDataDir, syncDirectory } from "./sqlite-files.ts";
+import { DiskFullError } from "./store.ts";
 import { type StoreFailedError, unknownState, unreadable } from "./store-errors.ts";
 
 const SCHEMA = `
@@ -185,10 +186,22 @@ class SqliteRaftStore implements RaftStore {
       // Not of a draft: should it never get its name, nothing was promised that could be missed.
       if (!this.#isDraft) await this.#mark.write(state.generation);
     } catch (error) {
+      // The kernel refused to take the bytes: unlike after a failed fsync, nothing is in doubt.
+      if (sqliteCode(error) === "SQLITE_FULL" && (await this.#undone(connection))) throw new DiskFullError(error);
       this.#failure = unknownState(error);
       throw this.#failure;
     }
     this.#state = state;
+  }
+
+  /** False when even that failed. SQLite may have ended the transaction by itself already. */
+  async #undone(connection: Connection): Promise<boolean> {
+    try {
+      await connection.run("ROLLBACK");
+      return true;
+    } catch (error) {
+      return sqliteCode(error) === "SQLITE_ERROR";
+    }
   }
 
   /** What a damaged file says ends up in `#damage`; null then. */

@@ -1,5 +1,6 @@
 import type { MemoryRaftStore } from "../../src/storage/memory-raft.ts";
 import type { RaftStore } from "../../src/storage/raft-store.ts";
+import { DiskFullError } from "../../src/storage/store.ts";
 import { unknownState } from "../../src/storage/store-errors.ts";
 import { COMMIT_MS, type DiskPace, NOTICE_MS, READ_MS } from "./disk-pace.ts";
 import type { Life } from "./life.ts";
@@ -69,14 +70,16 @@ export class SimRaftStore implements RaftStore {
   }
 
   async #perform(pending: Pending): Promise<void> {
-    const fails = this.#disk.isFull || this.#disk.takeFailure();
-    if (!fails || (!this.#disk.isFull && this.#disk.heads())) await pending.write();
+    const { isFull } = this.#disk;
+    const fails = !isFull && this.#disk.takeFailure();
+    if (!isFull && (!fails || this.#disk.heads())) await pending.write();
     pending.written = true;
     if (fails) this.#failure = unknownState(new Error("disk I/O error: fsync failed"));
     await this.#life.promise<void>((resolve) => {
       this.#life.later(this.#disk.between(NOTICE_MS), PHASE_IO, "durable", resolve);
     });
     if (this.#pending === pending) this.#pending = null;
+    if (isFull) throw new DiskFullError();
     if (this.#failure) throw this.#failure;
   }
 }

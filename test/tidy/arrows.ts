@@ -30,6 +30,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/consensus/core",
     "src/peer",
     "type src/storage/raft-store.ts",
+    "src/storage/store.ts",
     "src/storage/closing.ts",
     "src/world/world.ts",
   ],

@@ -2,6 +2,7 @@ import { InputError, present } from "../../kernel/assert.ts";
 import { EMPTY_BYTES } from "../../kernel/bytes.ts";
 import { closeAll } from "../../storage/closing.ts";
 import type { RaftIdentity, RaftLoad, RaftStore } from "../../storage/raft-store.ts";
+import { DiskFullError } from "../../storage/store.ts";
 import type { World } from "../../world/world.ts";
 import type { GroupChange } from "../core/configuration.ts";
 import { founded, NOTHING_SAVED, type Saved } from "../core/core.ts";
@@ -10,7 +11,7 @@ import type { Id } from "../core/quorum.ts";
 import { Raft } from "../core/raft.ts";
 import { LinearReads } from "./linear-reads.ts";
 import { checkForwarded, type Outcome, Proposals } from "./proposals.ts";
-import { ReadyLoop, type Snapshotted } from "./ready-loop.ts";
+import { ReadyLoop, ROOM_RETRY_MS, type Snapshotted } from "./ready-loop.ts";
 import { RaftRefusal, refusalOf } from "./refusal.ts";
 import { coreConfig, type RaftSettings } from "./settings.ts";
 import type { StateMachine } from "./state-machine.ts";
@@ -30,6 +31,8 @@ export interface RaftHostOptions<Result> {
   /** May this node take part, though the group as it is known here doesn't have it? A member that is behind must hear a leader
    *  that joined meanwhile; who was removed for good must not be heard. */
   readonly allow: (node: Id) => boolean;
+  /** Nothing was ever saved here: founds a group, or joins one. Asked again when there was no room for that. */
+  readonly onEmpty?: (host: RaftHost<Result>) => Promise<void>;
   /** A write failed or a state was impossible: the process must stop (I13). */
   readonly onFailure: (reason: string) => void;
 }
@@ -57,7 +60,7 @@ export class RaftHost<Result> {
   static async open<Result>(options: RaftHostOptions<Result>): Promise<RaftHost<Result>> {
     const host = new RaftHost(options);
     try {
-      host.#take(await options.store.load());
+      await host.#begin();
     } catch (error) {
       await closeAll([() => options.store.close()], [error]);
       throw error;
@@ -68,6 +71,28 @@ export class RaftHost<Result> {
   private constructor(options: RaftHostOptions<Result>) {
     this.#o = options;
     this.node = options.identity.node;
+  }
+
+  /** A node on a full disk starts all the same, for its data can be read: its seat waits for room. */
+  async #begin(): Promise<void> {
+    const { store, onEmpty, world } = this.#o;
+    try {
+      this.#state = "empty";
+      this.#take(await store.load());
+      if (this.#isEmpty) await onEmpty?.(this);
+    } catch (error) {
+      if (!(error instanceof DiskFullError)) throw error;
+      this.#state = "waiting";
+      this.#reason = "the disk is full: this member takes part again when there is room";
+      world.log.warn("raft.no-room", { retryMs: ROOM_RETRY_MS });
+      world.timers.after(ROOM_RETRY_MS, () => {
+        if (this.#state === "waiting") this.#begin().catch((late: unknown) => this.#fail(late));
+      });
+    }
+  }
+
+  get #isEmpty(): boolean {
+    return this.#state === "empty";
   }
 
   #take(load: RaftLoad): void {
@@ -118,7 +143,7 @@ export class RaftHost<Result> {
       if (this.#hasEnded) throw this.#notRunning();
       this.#take(load);
     } catch (error) {
-      if (!(error instanceof InputError)) this.#fail(error);
+      if (!(error instanceof InputError || error instanceof DiskFullError)) this.#fail(error);
       throw error;
     } finally {
       this.#isCreating = false;

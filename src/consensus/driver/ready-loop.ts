@@ -1,5 +1,6 @@
 import { present } from "../../kernel/assert.ts";
 import type { RaftSave, RaftStore } from "../../storage/raft-store.ts";
+import { DiskFullError } from "../../storage/store.ts";
 import type { World } from "../../world/world.ts";
 import type { HardState } from "../core/core.ts";
 import type { Entry } from "../core/log.ts";
@@ -13,6 +14,9 @@ import { type Proposals, unframe } from "./proposals.ts";
 import { RaftRefusal } from "./refusal.ts";
 import type { RaftSettings } from "./settings.ts";
 import type { StateMachine } from "./state-machine.ts";
+
+/** How often a full disk is tried again. */
+export const ROOM_RETRY_MS = 1_000;
 
 export interface ReadyLoopOptions<Result> {
   readonly world: World;
@@ -125,12 +129,31 @@ export class ReadyLoop<Result> {
     const save = this.#saveOf(ready);
     if (save) {
       const startMs = world.clock.monotonicMs();
-      await store.save(save);
+      await this.#whenThereIsRoom(() => store.save(save));
+      if (this.#isStopped) return;
       this.saveMs.add(world.clock.monotonicMs() - startMs);
       if (this.#isStopped) return;
     }
     raft.durable();
     for (const message of ready.afterDurable) if (message.to !== raft.id) send(message);
+  }
+
+  /** A full disk is no doubt about what is on it: this member says nothing new until there is room, and the others go on
+   *  without it. */
+  async #whenThereIsRoom(write: () => Promise<void>): Promise<void> {
+    const { world } = this.#o;
+    for (let tries = 0; !this.#isStopped; tries++) {
+      try {
+        await write();
+        return;
+      } catch (error) {
+        if (!(error instanceof DiskFullError)) throw error;
+        if (tries === 0) world.log.warn("raft.no-room", { retryMs: ROOM_RETRY_MS });
+      }
+      await new Promise<void>((resolve) => {
+        world.timers.after(ROOM_RETRY_MS, resolve);
+      });
+    }
   }
 
   /** Null where only the commit index moved. */
@@ -211,7 +234,9 @@ export class ReadyLoop<Result> {
       return;
     }
     this.#bytesSinceSnapshot = 0;
-    await store.compact(raft.compact(applied, data));
+    const snapshot = raft.compact(applied, data);
+    await this.#whenThereIsRoom(() => store.compact(snapshot));
+    if (this.#isStopped) return;
     this.#noteSnapshot(data.length, startMs);
     this.snapshotsTaken += 1;
     this.#settle((asked) => asked.resolve({ index: applied, bytes: data.length, isNew: true }));

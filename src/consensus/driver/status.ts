@@ -8,11 +8,12 @@ import type { ReadyLoop } from "./ready-loop.ts";
 import type { Ticker } from "./ticker.ts";
 
 /** - `empty`: there is no log here yet: `found` a group, or `join` one.
+ *  - `waiting`: the disk is full, so that it can't even begin; tried again.
  *  - `running`.
  *  - `damaged`: something that was saved is not there as it was. It neither votes nor campaigns nor follows.
  *  - `failed`: a write failed, or a state was impossible: the process must stop (I13).
  *  - `stopped`. */
-export type HostState = "empty" | "running" | "damaged" | "failed" | "stopped";
+export type HostState = "empty" | "waiting" | "running" | "damaged" | "failed" | "stopped";
 
 export interface FollowerStatus {
   readonly node: Id;
