@@ -71,7 +71,7 @@ export class SimRaftStore implements RaftStore {
 
   async #perform(pending: Pending): Promise<void> {
     const { isFull } = this.#disk;
-    const fails = !isFull && this.#disk.takeFailure();
+    const fails = !isFull && this.#disk.takeFailure("raft");
     if (!isFull && (!fails || this.#disk.heads())) await pending.write();
     pending.written = true;
     if (fails) this.#failure = unknownState(new Error("disk I/O error: fsync failed"));
