@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import { LogTail } from "../../src/replication/log-tail.ts";
 import { recordOf } from "../../src/storage/store-subject.test-kit.ts";
+import { put } from "./cluster.ts";
+import { withPipeline } from "./with-pipeline.ts";
 
 const positions = (tail: LogTail, afterPos: number): readonly number[] | null =>
   tail.after(afterPos, 10)?.map(({ pos }) => pos) ?? null;
@@ -25,4 +27,13 @@ test("forgets what nobody will push, and still knows the last position", () => {
   expect(tail.lastPos).toBe(3);
   tail.append([recordOf(4)]);
   expect(positions(tail, 3)).toEqual([4]);
+});
+
+test("is told after each commit what nobody will push any more: all of it, where there is no peer", async () => {
+  await withPipeline(async (pipeline, _, { peers }) => {
+    await pipeline.write([put("k", "v")]);
+    expect(pipeline.tail.after(0, 10)).toHaveLength(1);
+    peers.pump();
+    expect(pipeline.tail.after(0, 10)).toBeNull();
+  });
 });

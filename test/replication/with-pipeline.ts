@@ -2,6 +2,7 @@ import { present } from "../../src/kernel/assert.ts";
 import { Owners } from "../../src/replication/owners.ts";
 import { loadPartitions } from "../../src/replication/partitions.ts";
 import { makeParts } from "../../src/replication/parts.ts";
+import type { Peers } from "../../src/replication/peers.ts";
 import type { Pipeline } from "../../src/replication/pipeline.ts";
 import type { Repair } from "../../src/replication/repair.ts";
 import { LAYOUT } from "../../src/replication/replica.ts";
@@ -14,6 +15,7 @@ import { configOf } from "./cluster.ts";
 
 interface Around {
   readonly repair: Repair;
+  readonly peers: Peers;
   readonly store: Store;
   readonly world: World;
   readonly disk: SimDisk;
@@ -54,8 +56,8 @@ export async function withPipeline(
       onLink: nothing,
       startRepair: nothing,
     };
-    const { pipeline, repair } = makeParts(options, LAYOUT, partitions, saved, events);
+    const { pipeline, repair, peers } = makeParts(options, LAYOUT, partitions, saved, events);
     const imageNow = (): StoreImage => present(disk.snapshot("/data"), "an open store has an image");
-    await run(pipeline, failures, { repair, store, world, disk, image: imageNow });
+    await run(pipeline, failures, { repair, peers, store, world, disk, image: imageNow });
   });
 }
