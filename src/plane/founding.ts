@@ -1,53 +1,102 @@
-import type { ClusterConfig } from "../config/types.ts";
+import type { Config } from "../config/types.ts";
 import { encodeCommand } from "../control/codec.ts";
 import type { CommandOf } from "../control/commands.ts";
 import { ControlMachine } from "../control/machine.ts";
-import { LEVEL_KNOWN, votersWanted } from "../control/state.ts";
+import { LEVEL_KNOWN } from "../control/state.ts";
 import { present } from "../kernel/assert.ts";
 import { toHex, utf8, Writer } from "../kernel/bytes.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
 import { formatAddress } from "../world/world.ts";
+import type { Neighbour } from "./neighbours.ts";
 
-/** What a group begins with: the same at every founder that has the same configuration, byte for byte, so that each may
- *  write it down by itself, in whatever order they start. */
-export interface Founding {
-  readonly voters: readonly string[];
-  readonly data: Uint8Array;
+/** Who is to be a member from the beginning. */
+export interface Founder {
+  readonly id: string;
+  readonly region: string;
+  readonly zone: string;
+  /** Where to dial it until gossip knows better. */
+  readonly peer: string | null;
 }
 
-/** Of the owners that a configuration names. Throws InputError when they can't found a cluster. */
-export function foundingOf(cluster: ClusterConfig, partitionBits: number, sha256: Sha256): Founding {
+/** What a node with no log and no state may do to get a cluster. */
+export type FoundingPlan =
+  /** Found one when at least `needed` of `others` have said that they know of none. */
+  | {
+      readonly kind: "found";
+      readonly founders: readonly Founder[];
+      readonly others: readonly string[];
+      readonly needed: number;
+    }
+  | { readonly kind: "wait"; readonly why: string };
+
+/** One node founds: of several that may, the one with the smallest id, and only when the others know of no cluster: an emptied
+ *  data directory must not found a second one beside the first. */
+export function foundingPlan({ cluster, node }: Config, neighbours: readonly Neighbour[]): FoundingPlan {
+  const self: Founder = { id: node.id, region: node.region, zone: node.zone, peer: null };
+  const { start } = cluster;
+  if (start.kind === "joined") return { kind: "wait", why: "waiting to hear of the cluster that it joins" };
+  if (start.kind === "expect") return planOfExpected(self, start.count, neighbours);
+  if (start.kind === "alone") return { kind: "found", founders: [self], others: [], needed: 0 };
+  const owners = cluster.owners.map(
+    ({ id, region, peer }): Founder =>
+      id === self.id ? self : { id, region, zone: "", peer: peer ? formatAddress(peer) : null },
+  );
+  const others = owners.map(({ id }) => id).filter((id) => id !== self.id);
+  const first = [...others, self.id].sort()[0];
+  if (first !== self.id) return { kind: "wait", why: `waiting for ${first} to found the cluster` };
+  // A cluster of theirs that goes on without this node has a quorum of them: one of so many knows of it.
+  const needed = others.length === 0 ? 0 : Math.floor(others.length / 2) + 1;
+  return { kind: "found", founders: owners, others, needed };
+}
+
+function planOfExpected(self: Founder, count: number, neighbours: readonly Neighbour[]): FoundingPlan {
+  const there = neighbours.filter(({ isAlive, expects }) => isAlive && expects === count);
+  if (there.length + 1 < count)
+    return { kind: "wait", why: `waiting for ${count} nodes to found the cluster: ${there.length + 1} are there` };
+  const others = there.map(({ id }) => id);
+  const first = [...others, self.id].sort()[0];
+  if (first !== self.id) return { kind: "wait", why: `waiting for ${first} to found the cluster` };
+  const founders = there.map(({ id, region, zone }): Founder => ({ id, region, zone, peer: null }));
+  // All: whoever founds must be the only one that any of them lets.
+  return { kind: "found", founders: [self, ...founders], others, needed: others.length };
+}
+
+/** What the group begins with, at `self`. Throws InputError when they can't found a cluster. */
+export function foundingOf(
+  { cluster, node }: Config,
+  founders: readonly Founder[],
+  { instance, partitionBits, atMs }: { readonly instance: string; readonly partitionBits: number; readonly atMs: number },
+  sha256: Sha256,
+): Uint8Array {
   const machine = new ControlMachine(sha256);
-  const result = machine.apply({ index: 1, bytes: encodeCommand(initOf(cluster, partitionBits, sha256)) });
-  present(result.ok || null, `the configuration's owners can found a cluster: ${result.ok ? "" : result.message}`);
-  return { voters: votersWanted(present(machine.state, "it was founded")), data: machine.snapshot() };
-}
-
-function initOf(cluster: ClusterConfig, partitionBits: number, sha256: Sha256): CommandOf<"init"> {
-  return {
+  const command: CommandOf<"init"> = {
     kind: "init",
-    id: "founding",
+    id: `founding-${instance}`,
     basis: 0,
     level: 1,
-    by: "configuration",
-    atMs: 0,
+    by: node.id,
+    atMs,
     reason: null,
     ifVersion: null,
     cluster: { id: cluster.id, name: cluster.name, incarnation: 1, saltProof: saltProof(cluster, sha256) },
     partitionBits,
-    founders: cluster.owners.map(({ id, region, peer }) => ({
+    founders: founders.map(({ id, region, zone, peer }) => ({
       id,
       region,
-      // Each says the rest of itself once it runs (`update-member`).
-      zone: "",
+      zone,
       weight: 100,
-      addresses: { client: null, gossip: null, peer: peer ? formatAddress(peer) : null },
+      // Each says the rest of itself once it runs (`update-member`).
+      addresses: { client: null, gossip: null, peer },
       protocol: { min: 1, max: LEVEL_KNOWN },
+      instance: id === node.id ? instance : null,
     })),
   };
+  const result = machine.apply({ index: 1, bytes: encodeCommand(command) });
+  present(result.ok || null, `the founders can found a cluster: ${result.ok ? "" : result.message}`);
+  return machine.snapshot();
 }
 
 /** Who has the salt can show it, nobody can read it here. */
-export function saltProof({ id, salt }: Pick<ClusterConfig, "id" | "salt">, sha256: Sha256): string {
+function saltProof({ id, salt }: { readonly id: string; readonly salt: Uint8Array }, sha256: Sha256): string {
   return toHex(sha256(new Writer().raw(utf8("starling control")).raw(salt).text(id).finish()));
 }

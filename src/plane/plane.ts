@@ -11,15 +11,21 @@ import type { Result } from "../control/apply.ts";
 import { encodeCommand } from "../control/codec.ts";
 import type { Feed } from "../control/feed.ts";
 import { ControlMachine } from "../control/machine.ts";
-import { type ControlState, ownersOf } from "../control/state.ts";
+import type { Member } from "../control/schemas.ts";
+import type { ControlState } from "../control/state.ts";
 import { InputError, present } from "../kernel/assert.ts";
-import { type NodeId, parseNodeId, parseRegion } from "../kernel/ids.ts";
+import { EMPTY_BYTES } from "../kernel/bytes.ts";
 import type { PeerDoor } from "../peer/door.ts";
-import type { Owner, Owners } from "../replication/owners.ts";
-import { type Address, parseAddress, type World } from "../world/world.ts";
+import type { Owners } from "../replication/owners.ts";
+import { type Address, parseAddress, type Timer, type World } from "../world/world.ts";
 import type { PlaneApi, Wish } from "./api.ts";
 import { commandOf } from "./command-of.ts";
-import { foundingOf } from "./founding.ts";
+import { Keeper, type Notebook } from "./keeper.ts";
+import { formatTag, leaderAmong, type Neighbour, type StateTag, tagOf } from "./neighbours.ts";
+import { Outside } from "./outside.ts";
+import { follow } from "./ownership.ts";
+import { type CopyProgress, Residence } from "./residence.ts";
+import { Seat } from "./seat.ts";
 import { Steward } from "./steward.ts";
 
 export interface PlaneOptions {
@@ -29,11 +35,17 @@ export interface PlaneOptions {
   /** Follows the committed members from here on. */
   readonly owners: Owners;
   readonly door: PeerDoor;
+  readonly notebook: Notebook;
+  readonly copy: CopyProgress;
+  /** Where others reach this node. */
+  readonly addresses: () => Member["addresses"];
   /** The newest gossiped peer address of a node. */
-  readonly gossipedAddress: (node: NodeId) => Address | null;
-  /** Since when gossip holds it for alive, or not (monotonic ms); null when it never heard of it. */
-  readonly hearsayOf: (node: string) => { readonly isAlive: boolean; readonly sinceMs: number } | null;
+  readonly gossipedAddress: (node: string) => Address | null;
+  /** All others that gossip knows of. */
+  readonly neighbours: () => readonly Neighbour[];
   readonly settings?: Partial<RaftSettings>;
+  /** This node is a member no more: it should hand over what is left, and stop. */
+  readonly onGone: (why: string) => void;
   /** Storage failed or a state was impossible: the process must stop (I13). */
   readonly onFailure: (reason: string) => void;
 }
@@ -42,20 +54,32 @@ export interface PlaneOptions {
 const ATTEMPT_MS = 2_000;
 /** Between tries. */
 const RETRY_MS = 100;
+/** How often it is looked at what this node should do about its seat. */
+const LOOK_MS = 1_000;
+/** Of the steward's own steps; the next look is a second later anyway. */
+const STEWARD_TIMEOUT_MS = 5_000;
 
 /** A node's part in what the cluster agrees on: its seat in the Raft group, the latest committed state that it has, and
  *  what follows from that here. No data read or write asks it for anything (I10). */
 export class ControlPlane implements PlaneApi {
   readonly #o: PlaneOptions;
   readonly #machine: ControlMachine;
+  readonly #keeper: Keeper;
   readonly #steward: Steward;
+  readonly #residence: Residence;
+  readonly #seat: Seat;
+  readonly #outside: Outside;
   #host: RaftHost<Result> | null = null;
   #links: RaftLinks | null = null;
-  #ownersVersion = -1;
+  #followed: ControlState | null = null;
+  #timer: Timer | null = null;
+  #isLooking = false;
+  #isStopped = false;
   readonly #listeners = new Set<() => void>();
   /** A later version's commands: this node applies no more, and its data goes on. */
   #tooOld: string | null = null;
 
+  /** Rejects with InputError when the data directory is another node's. */
   static async open(options: PlaneOptions): Promise<ControlPlane> {
     const plane = new ControlPlane(options);
     await plane.#open();
@@ -63,22 +87,36 @@ export class ControlPlane implements PlaneApi {
   }
 
   private constructor(options: PlaneOptions) {
+    const { world, notebook, config, copy, onGone } = options;
     this.#o = options;
-    this.#machine = new ControlMachine(options.world.sha256);
-    this.#steward = new Steward(options.world, {
-      status: () => this.status(),
-      state: () => this.state,
-      hearsayOf: options.hearsayOf,
+    this.#machine = new ControlMachine(world.sha256);
+    this.#keeper = new Keeper(notebook, world);
+    this.#seat = this.#makeSeat();
+    this.#outside = this.#makeOutside();
+    this.#steward = new Steward(world, {
+      status: () => this.#raft.status(),
+      state: () => this.#machine.appliedState,
+      hearsayOf: (node) => options.neighbours().find(({ id }) => id === node) ?? null,
       propose: (wish) => this.propose(wish, STEWARD_TIMEOUT_MS),
       changeGroup: (change) => this.#raft.changeGroup(change, STEWARD_TIMEOUT_MS),
       transfer: (to) => this.#raft.transfer(to),
+    });
+    this.#residence = new Residence({
+      self: config.node.id,
+      world,
+      copy,
+      state: () => this.state,
+      isSettled: () => this.#seat.why === null,
+      propose: (wish, timeoutMs) => this.propose(wish, timeoutMs),
+      onGone,
     });
   }
 
   async #open(): Promise<void> {
     const { config, world, settings } = this.#o;
+    this.#keeper.restore((bytes) => this.#machine.adopt(bytes));
     const store = await world.disk.openRaftStore(config.node.dataDir);
-    this.#host = await RaftHost.open<Result>({
+    const host = await RaftHost.open<Result>({
       world,
       identity: { cluster: config.cluster.id, node: config.node.id },
       store,
@@ -94,12 +132,52 @@ export class ControlPlane implements PlaneApi {
       send: (message) => this.#send(message),
       // A newcomer hears of its group from whoever has the salt; later the committed members count.
       allow: (node) => this.state === null || this.state.members.has(node),
-      onEmpty: (host) => this.#begin(host),
+      mayTakePart: (log) => this.#seat.mayTakePart(log),
       onFailure: (reason) => (this.#tooOld === null ? this.#o.onFailure(reason) : undefined),
     });
-    this.#links = this.#openLinks(this.#host);
-    this.#host.onLeader(() => this.#tell());
+    this.#host = host;
+    this.#links = this.#openLinks(host);
+    host.onLeader(() => this.#tell());
+    this.#changed();
     this.#steward.start();
+    this.#look(0);
+  }
+
+  #makeSeat(): Seat {
+    const { config, world, partitionBits, neighbours, addresses } = this.#o;
+    return new Seat({
+      config,
+      world,
+      partitionBits,
+      neighbours,
+      addresses,
+      host: () => this.#raft,
+      state: () => this.state,
+      propose: (wish, timeoutMs) => this.propose(wish, timeoutMs),
+      askToFound: (node, timeoutMs) => this.#control.ask(node, "found", EMPTY_BYTES, timeoutMs),
+      keep: () => this.#keeper.save(),
+    });
+  }
+
+  #makeOutside(): Outside {
+    const { world, neighbours } = this.#o;
+    return new Outside({
+      world,
+      neighbours,
+      state: () => this.state,
+      tag: () => this.#tag(),
+      stateBytes: () => this.#machine.stateBytes(),
+      adopt: (bytes) => {
+        if (this.#machine.adopt(bytes)) this.#changed();
+      },
+      ask: (node, op, body, timeoutMs) => this.#control.ask(node, op, body, timeoutMs),
+      hasSeat: () => this.#hasSeat,
+      propose: async (bytes, timeoutMs) => (await this.#raft.propose(bytes, timeoutMs)).result,
+      read: async (timeoutMs) => {
+        await this.#raft.read(timeoutMs);
+      },
+      mayFound: (caller) => this.#seat.answerFound(caller),
+    });
   }
 
   #openLinks(host: RaftHost<Result>): RaftLinks {
@@ -109,25 +187,35 @@ export class ControlPlane implements PlaneApi {
       hello: door.mine,
       heartbeatMs: door.heartbeatMs,
       door,
+      epoch: () => this.#epoch,
       addressOf: (node) => this.#addressOf(node),
       receive: (from, bytes) => {
         this.#steward.heard(from);
         host.receive(from, bytes);
       },
+      answer: (op, body, caller) => this.#outside.answer(op, body, caller),
       snapshotEnded: (to, arrived) => host.snapshotEnded(to, arrived),
     });
   }
 
-  /** Whoever the configuration names as an owner founds with the others, each by itself, the same. */
-  async #begin(host: RaftHost<Result>): Promise<void> {
-    const { config, world, partitionBits } = this.#o;
-    const { voters, data } = foundingOf(config.cluster, partitionBits, world.sha256);
-    if (voters.includes(config.node.id)) await host.found(voters, data);
-    else await host.join();
-  }
-
   get #raft(): RaftHost<Result> {
     return present(this.#host, "a plane is handed out when it is open");
+  }
+
+  get #control(): RaftLinks {
+    return present(this.#links, "a plane is handed out when it is open");
+  }
+
+  /** Who was left behind when a lost quorum was given up speaks with an older one. */
+  get #epoch(): number {
+    return this.state?.cluster.incarnation ?? 1;
+  }
+
+  /** Has this node a part in the Raft group? */
+  get #hasSeat(): boolean {
+    if (this.#raft.status().state !== "running") return false;
+    const me = this.state?.members.get(this.#o.config.node.id);
+    return me === undefined ? this.state === null : me.role !== "none";
   }
 
   // ---- what is known
@@ -146,8 +234,29 @@ export class ControlPlane implements PlaneApi {
     return this.#machine.feed;
   }
 
+  #tag(): StateTag | null {
+    const { state, hash } = this;
+    return state === null || hash === null ? null : tagOf(state, hash);
+  }
+
+  /** What this node tells the others by gossip (`Neighbour`). */
+  tags(): Map<string, string> {
+    const tag = this.#tag();
+    const { role, term, state } = this.#raft.status();
+    const { start } = this.#o.config.cluster;
+    return new Map([
+      ["ctl", tag ? formatTag(tag) : ""],
+      ["lead", state === "running" && role === "leader" ? String(term) : ""],
+      ["boot", tag === null && start.kind === "expect" ? String(start.count) : ""],
+    ]);
+  }
+
+  /** Without a seat: who leads by hearsay. */
   status(): RaftStatus {
-    return this.#raft.status();
+    const status = this.#raft.status();
+    if (this.#hasSeat) return status;
+    const leader = leaderAmong(this.#o.neighbours());
+    return { ...status, leader: leader?.id ?? null, reason: this.#seat.why ?? status.reason };
   }
 
   links(): RaftLinkStatus[] {
@@ -159,6 +268,16 @@ export class ControlPlane implements PlaneApi {
     return this.#steward.advice;
   }
 
+  /** What this node waits for before it has its place, or leaves it; null when there is nothing. */
+  get waitsFor(): string | null {
+    return this.#seat.why ?? this.#residence.why;
+  }
+
+  /** Nodes that have another state of our version: 0, or something is broken. */
+  get differing(): number {
+    return this.#outside.differing;
+  }
+
   /** Calls after each change of the state or of the leader, until the returned function is called. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -167,8 +286,8 @@ export class ControlPlane implements PlaneApi {
 
   // ---- what is asked
 
-  /** Resolves when the command was applied here, with what became of it. Rejects with RaftRefusal when nothing has
-   *  happened, with OutcomeUnknown when nobody can say; with InputError when it says what no command may. */
+  /** Resolves when the command was applied, with what became of it. Rejects with RaftRefusal when nothing has happened,
+   *  with OutcomeUnknown when nobody can say; with InputError when it says what no command may. */
   async propose(wish: Wish, timeoutMs: number): Promise<Result> {
     const { world } = this.#o;
     const bytes = encodeCommand(commandOf(wish, this.state?.version ?? 0, world));
@@ -177,12 +296,12 @@ export class ControlPlane implements PlaneApi {
     for (;;) {
       const leftMs = Math.max(1, untilMs - world.clock.monotonicMs());
       try {
-        return (await this.#raft.propose(bytes, Math.min(leftMs, ATTEMPT_MS))).result;
+        return await this.#try(bytes, Math.min(leftMs, ATTEMPT_MS));
       } catch (error) {
         // The same command again: its id makes that it is applied once (apply.ts, Recent).
         if (error instanceof OutcomeUnknown) unknown = error;
         else if (!(error instanceof RaftRefusal) || error.retryAfterMs === null) throw unknown ?? error;
-        if (world.clock.monotonicMs() + RETRY_MS >= untilMs) throw unknown ?? error;
+        if (this.#isStopped || world.clock.monotonicMs() + RETRY_MS >= untilMs) throw unknown ?? error;
       }
       await new Promise<void>((resolve) => {
         world.timers.after(RETRY_MS, resolve);
@@ -190,9 +309,15 @@ export class ControlPlane implements PlaneApi {
     }
   }
 
+  async #try(bytes: Uint8Array, timeoutMs: number): Promise<Result> {
+    if (!this.#hasSeat) return this.#outside.propose(bytes, timeoutMs);
+    return (await this.#raft.propose(bytes, timeoutMs)).result;
+  }
+
   /** A state no older than what any node had acknowledged when this was called. Rejects with RaftRefusal. */
   async read(timeoutMs: number): Promise<ControlState> {
-    await this.#raft.read(timeoutMs);
+    if (this.#hasSeat) await this.#raft.read(timeoutMs);
+    else await this.#outside.read(timeoutMs);
     return present(this.state, "a group that answers has been founded");
   }
 
@@ -200,14 +325,13 @@ export class ControlPlane implements PlaneApi {
     return this.#raft.snapshot();
   }
 
-  transfer(to: string): void {
-    this.#raft.transfer(to);
-  }
-
   async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
     this.#steward.stop();
     this.#links?.stop();
     await this.#host?.stop();
+    await this.#keeper.stop();
   }
 
   // ---- what follows
@@ -230,11 +354,16 @@ export class ControlPlane implements PlaneApi {
 
   #changed(): void {
     const { state } = this;
-    if (state === null || state.version === this.#ownersVersion) return;
-    this.#ownersVersion = state.version;
-    const next = ownersIn(state);
-    if (!isSame(next, this.#o.owners.all)) this.#o.owners.set(next);
+    const { owners, config } = this.#o;
+    if (state === this.#followed && this.#host !== null && state !== null) return;
+    const before = this.#followed;
+    this.#followed = state;
+    follow(state, owners, config.node.id, config.cluster);
+    if (state === null) return;
+    this.#keeper.changed(state, () => this.#machine.stateBytes());
     this.#links?.keepOnly(new Set(state.members.keys()));
+    if (before !== null && before.cluster.incarnation !== state.cluster.incarnation) this.#links?.reopen();
+    this.#look(0);
     this.#tell();
   }
 
@@ -242,28 +371,37 @@ export class ControlPlane implements PlaneApi {
     for (const listener of this.#listeners) listener();
   }
 
+  /** Looks at what is to be done about this node's seat: soon, and each second. */
+  #look(afterMs: number): void {
+    if (this.#isStopped) return;
+    this.#timer?.cancel();
+    this.#timer = this.#o.world.timers.after(afterMs, () => {
+      this.#timer = null;
+      void this.#lookNow().then(() => {
+        if (this.#timer === null) this.#look(LOOK_MS);
+      });
+    });
+  }
+
+  async #lookNow(): Promise<void> {
+    if (this.#isLooking || this.#host === null) return;
+    this.#isLooking = true;
+    try {
+      await this.#outside.pull();
+      await this.#seat.look();
+      await this.#residence.look();
+    } catch (error) {
+      // Storage failed, or a state was impossible (I13).
+      if (this.#isStopped) return;
+      this.#o.onFailure(error instanceof Error ? error.message : String(error));
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
   #addressOf(node: string): Address | null {
     const committed = this.state?.members.get(node)?.addresses.peer ?? null;
     const configured = this.#o.config.cluster.owners.find(({ id }) => id === node)?.peer ?? null;
-    return this.#o.gossipedAddress(parseNodeId(node)) ?? (committed === null ? configured : parseAddress(committed));
+    return this.#o.gossipedAddress(node) ?? (committed === null ? configured : parseAddress(committed));
   }
-}
-
-/** Of the steward's own steps; the next look is a second later anyway. */
-const STEWARD_TIMEOUT_MS = 5_000;
-
-function ownersIn(state: ControlState): Owner[] {
-  return ownersOf(state).map((id) => {
-    const { region, addresses } = present(state.members.get(id), "owners are members");
-    return {
-      id: parseNodeId(id),
-      region: parseRegion(region),
-      ...(addresses.peer !== null && { peer: parseAddress(addresses.peer) }),
-    };
-  });
-}
-
-function isSame(a: readonly Owner[], b: readonly Owner[]): boolean {
-  const text = (owners: readonly Owner[]): string => JSON.stringify([...owners].sort((x, y) => (x.id < y.id ? -1 : 1)));
-  return text(a) === text(b);
 }

@@ -1,0 +1,100 @@
+import { OutcomeUnknown, RaftRefusal } from "../consensus/driver/refusal.ts";
+import type { Result } from "../control/apply.ts";
+import type { ControlState } from "../control/state.ts";
+import type { World } from "../world/world.ts";
+import type { Wish } from "./api.ts";
+
+/** How far this node's copy of the data is. */
+export interface CopyProgress {
+  /** Everything that the owners that can be reached showed at the start is here; false while none was reached. */
+  isCaughtUp(): boolean;
+  /** Everything that was written here is at more than half of the other owners, and at all that can be reached. */
+  isHandedOver(): boolean;
+}
+
+export interface ResidenceOptions {
+  readonly self: string;
+  readonly world: World;
+  readonly copy: CopyProgress;
+  readonly state: () => ControlState | null;
+  /** Its log is agreed, or it waits for none. */
+  readonly isSettled: () => boolean;
+  readonly propose: (wish: Wish, timeoutMs: number) => Promise<Result>;
+  /** It is a member no more. Called once. */
+  readonly onGone: (why: string) => void;
+}
+
+const PROPOSE_TIMEOUT_MS = 3_000;
+/** Between the drain and the leaving at least: balancers must see that this node isn't ready before it goes. */
+const DRAIN_MS_MIN = 5_000;
+const RETRY_MS = 5_000;
+
+/** A member's coming and going, as far as it does that by itself: it owns when it has caught up, and leaves when what was written
+ *  here is elsewhere. */
+export class Residence {
+  readonly #o: ResidenceOptions;
+  #drainingSinceMs: number | null = null;
+  #notBeforeMs = 0;
+  #wasMember = false;
+  #isGone = false;
+  /** What a draining or joining node waits for; null else. */
+  why: string | null = null;
+
+  constructor(options: ResidenceOptions) {
+    this.#o = options;
+  }
+
+  async look(): Promise<void> {
+    const { self, state, world } = this.#o;
+    const known = state();
+    const me = known?.members.get(self);
+    if (!me) {
+      if (known) this.#mayBeGone(known);
+      return;
+    }
+    this.#wasMember = true;
+    const nowMs = world.clock.monotonicMs();
+    this.#drainingSinceMs = me.state === "draining" ? (this.#drainingSinceMs ?? nowMs) : null;
+    if (me.state === "joining") await this.#arrive();
+    else if (this.#drainingSinceMs !== null)
+      await this.#depart(known?.cluster.name ?? "", nowMs - this.#drainingSinceMs);
+    else this.why = null;
+  }
+
+  /** A state that is older than our joining doesn't have us either. */
+  #mayBeGone({ cluster, removed }: ControlState): void {
+    if (!this.#wasMember || this.#isGone) return;
+    this.#isGone = true;
+    const how = removed.ids.get(this.#o.self);
+    this.#o.onGone(`${this.#o.self} is no member of ${cluster.name} any more${how ? ` (${how.how}, by ${how.by})` : ""}`);
+  }
+
+  async #arrive(): Promise<void> {
+    const { self, copy, isSettled } = this.#o;
+    if (!copy.isCaughtUp()) this.why = "copying the data before it owns any";
+    else if (!isSettled()) this.why = "its part in the cluster is not agreed yet";
+    else await this.#propose({ kind: "activate", member: self, by: self, reason: "it has caught up", ifVersion: null });
+  }
+
+  async #depart(cluster: string, forMs: number): Promise<void> {
+    const { self, copy } = this.#o;
+    if (forMs < DRAIN_MS_MIN) this.why = "balancers are to see that it isn't ready";
+    else if (!copy.isHandedOver()) this.why = "handing over what was written here";
+    else await this.#propose({ kind: "leave", member: self, cluster, by: self, reason: "it drained", ifVersion: null });
+  }
+
+  async #propose(wish: Wish): Promise<void> {
+    const { world, propose } = this.#o;
+    const nowMs = world.clock.monotonicMs();
+    if (nowMs < this.#notBeforeMs) return;
+    this.#notBeforeMs = nowMs + RETRY_MS;
+    try {
+      const result = await propose(wish, PROPOSE_TIMEOUT_MS);
+      this.why = result.ok ? null : result.message;
+    } catch (error) {
+      if (!(error instanceof RaftRefusal || error instanceof OutcomeUnknown)) throw error;
+      this.why = error.message;
+      this.#notBeforeMs = 0;
+    }
+  }
+}
