@@ -12,7 +12,7 @@ import { importCommand } from "./import-command.ts";
 import { keysCommand } from "./keys-command.ts";
 import { kvCommand } from "./kv-command.ts";
 import { memberCommands } from "./member-commands.ts";
-import type { RunNode } from "./node-command.ts";
+import type { RunNode, WaitFor } from "./node-command.ts";
 import { nodeCommand } from "./node-command.ts";
 import { tourCommand } from "./tour-command.ts";
 
@@ -20,6 +20,7 @@ export interface ProgramParts {
   /** The script that is running: `dev` starts its nodes with it. */
   readonly main: string;
   readonly runNode: RunNode;
+  readonly waitFor: WaitFor;
 }
 
 const EXIT_CODES = `
@@ -43,7 +44,7 @@ export function makeProgram(parts: ProgramParts): Command {
     .exitOverride()
     .addHelpText("after", EXIT_CODES);
   program.addCommand(devCommand(parts.main));
-  program.addCommand(nodeCommand(parts.runNode));
+  program.addCommand(nodeCommand(parts.runNode, parts.waitFor));
   program.addCommand(configCommand());
   program.addCommand(keysCommand());
   for (const command of [...clusterCommands(), ...memberCommands(), ...controlCommands()]) program.addCommand(command);

@@ -48,7 +48,15 @@ export function testConfig(index = 0, overrides: Partial<Config["limits"]> = {})
     client: { bind, advertise: bind },
     gossip: { bind, advertise: bind, advertiseTo: new Map(), profile: PROFILES.local, label: "", ...CLEAR },
     peer: { bind, advertise: bind, advertiseTo: new Map() },
-    cluster: { id: "c-1", name: "test", salt: new Uint8Array(16).fill(7), seeds: [], lookups: LOOKUPS, owners: OWNERS },
+    cluster: {
+      id: "c-1",
+      name: "test",
+      salt: new Uint8Array(16).fill(7),
+      seeds: [],
+      lookups: LOOKUPS,
+      start: { kind: "owners" },
+      owners: OWNERS,
+    },
     replication: { syncIntervalMs: 2_000, historyMs: 86_400_000, logMaxBytes: 2 ** 30 },
     clock: { maxDriftMs: 500 },
     limits: {
