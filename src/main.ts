@@ -3,6 +3,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { CliError, EXIT } from "./cli/exit.ts";
 import { runProgram } from "./cli/program.ts";
+import type { Recover } from "./cli/recover-command.ts";
 import type { Config } from "./config/types.ts";
 import type { Log } from "./world/world.ts";
 
@@ -77,6 +78,15 @@ async function waitFor<T>(look: () => T | null, why: string, logged: Config["log
     if (found === null && process.connected) process.disconnect();
   }
 }
+
+/** `starling recover`: the node's process must not run. */
+const recover: Recover = async (config, asked) => {
+  const { makeLog } = await import("./observability/log.ts");
+  const { makeRealWorld } = await import("./world/real.ts");
+  const { recover: recoverNode } = await import("./plane/recovery.ts");
+  const log = makeLog({ ...config.log, level: "warn" }, { write: (line) => process.stderr.write(line) });
+  return recoverNode({ config, world: makeRealWorld({ log }), ...asked });
+};
 
 /** How late the event loop was, over the last minute or two. */
 function watchLoop(): () => { p50: number; p99: number; max: number } {
@@ -173,4 +183,4 @@ function sentenceOf(error: unknown, dataDir: string): string {
   return error.message;
 }
 
-process.exitCode = await runProgram(process.argv, { main: fileURLToPath(import.meta.url), runNode, waitFor });
+process.exitCode = await runProgram(process.argv, { main: fileURLToPath(import.meta.url), runNode, waitFor, recover });

@@ -14,6 +14,7 @@ import { kvCommand } from "./kv-command.ts";
 import { memberCommands } from "./member-commands.ts";
 import type { RunNode, WaitFor } from "./node-command.ts";
 import { nodeCommand } from "./node-command.ts";
+import { type Recover, recoverCommand } from "./recover-command.ts";
 import { tourCommand } from "./tour-command.ts";
 
 export interface ProgramParts {
@@ -21,6 +22,7 @@ export interface ProgramParts {
   readonly main: string;
   readonly runNode: RunNode;
   readonly waitFor: WaitFor;
+  readonly recover: Recover;
 }
 
 const EXIT_CODES = `
@@ -45,6 +47,7 @@ export function makeProgram(parts: ProgramParts): Command {
     .addHelpText("after", EXIT_CODES);
   program.addCommand(devCommand(parts.main));
   program.addCommand(nodeCommand(parts.runNode, parts.waitFor));
+  program.addCommand(recoverCommand(parts.recover));
   program.addCommand(configCommand());
   program.addCommand(keysCommand());
   for (const command of [...clusterCommands(), ...memberCommands(), ...controlCommands()]) program.addCommand(command);

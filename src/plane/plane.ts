@@ -37,8 +37,8 @@ export interface PlaneOptions {
   readonly door: PeerDoor;
   readonly notebook: Notebook;
   readonly copy: CopyProgress;
-  /** Where others reach this node. */
-  readonly addresses: () => Member["addresses"];
+  /** Where others reach this node; null while it opens its listeners. */
+  readonly addresses: () => Member["addresses"] | null;
   /** The newest gossiped peer address of a node. */
   readonly gossipedAddress: (node: string) => Address | null;
   /** All others that gossip knows of. */
@@ -355,7 +355,7 @@ export class ControlPlane implements PlaneApi {
   #changed(): void {
     const { state } = this;
     const { owners, config } = this.#o;
-    if (state === this.#followed && this.#host !== null && state !== null) return;
+    if (state !== null && state === this.#followed) return;
     const before = this.#followed;
     this.#followed = state;
     follow(state, owners, config.node.id, config.cluster);

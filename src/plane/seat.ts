@@ -21,8 +21,8 @@ export interface SeatOptions {
   readonly partitionBits: number;
   readonly state: () => ControlState | null;
   readonly neighbours: () => readonly Neighbour[];
-  /** Where this node listens. */
-  readonly addresses: () => Member["addresses"];
+  /** Where others reach this node; null while it opens its listeners. */
+  readonly addresses: () => Member["addresses"] | null;
   readonly propose: (wish: Wish, timeoutMs: number) => Promise<Result>;
   /** Rejects with LinkError or InputError. */
   readonly askToFound: (node: string, timeoutMs: number) => Promise<Uint8Array>;
@@ -82,7 +82,7 @@ export class Seat {
       await this.#claim(this.#drawn, me);
     } else {
       this.why = null;
-      if (!isSame(me, this.#o.addresses())) await this.#claim(instance, me);
+      if (!isSame(me, this.#o.addresses() ?? me.addresses)) await this.#claim(instance, me);
     }
   }
 
@@ -167,14 +167,15 @@ export class Seat {
   }
 
   async #claim(instance: string, { weight }: Readonly<Member>): Promise<void> {
-    const { world, propose, addresses } = this.#o;
-    if (world.clock.monotonicMs() < this.#claimNotBeforeMs) return;
+    const { world, propose } = this.#o;
+    const addresses = this.#o.addresses();
+    if (addresses === null || world.clock.monotonicMs() < this.#claimNotBeforeMs) return;
     this.#claimNotBeforeMs = world.clock.monotonicMs() + CLAIM_RETRY_MS;
     const wish: Wish = {
       kind: "update-member",
       member: this.#self,
       instance,
-      addresses: addresses(),
+      addresses,
       protocol: { min: 1, max: LEVEL_KNOWN },
       weight,
       by: this.#self,

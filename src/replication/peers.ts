@@ -135,6 +135,12 @@ export class Peers implements PeerHost {
     this.tail.forget(Math.min(...this.outgoing.map((peer) => peer.outbox.pushedPos)));
   }
 
+  /** Everything that was written here is at all that can be reached, and at more than half of the others: enough to go. */
+  isHandedOver(): boolean {
+    const up = this.outgoing.filter(({ isUp }) => isUp);
+    return up.length * 2 >= this.outgoing.length && up.every(({ node }) => this.unacknowledged(node) === 0);
+  }
+
   #answers(): Answers {
     const { repair, catchUp, startRepair } = this.#o;
     return {

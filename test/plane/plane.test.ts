@@ -1,49 +1,20 @@
 import { describe, expect, it } from "vitest";
 import type { Result } from "../../src/control/apply.ts";
 import { present } from "../../src/kernel/assert.ts";
-import type { Wish } from "../../src/plane/api.ts";
-import type { ControlPlane } from "../../src/plane/plane.ts";
-import { SimCluster } from "../sim/cluster.ts";
+import type { SimCluster } from "../sim/cluster.ts";
+import { alike, elected, inCluster, POLICY, planeOf, planes, voters } from "./clusters.ts";
 
-const POLICY = {
-  kind: "set-policy",
-  bucket: "carts",
-  policy: { show: "siblings" },
-  by: "tester",
-  reason: "to see them",
-  ifVersion: null,
-} as const satisfies Wish;
-
-function planeOf(cluster: SimCluster, name: string): ControlPlane {
-  return present(cluster.member(name).running, `${name} runs`).plane;
-}
-
-function planes(cluster: SimCluster): ControlPlane[] {
-  return cluster.names.filter((name) => cluster.member(name).running).map((name) => planeOf(cluster, name));
-}
-
-async function elected(cluster: SimCluster): Promise<string> {
-  const leaders = (): (string | null)[] => [...new Set(planes(cluster).map((plane) => plane.status().leader))];
-  await cluster.until(() => leaders().length === 1 && leaders()[0] !== null, 20_000, "a leader");
-  return present(leaders()[0], "there is one");
-}
-
-async function alike(cluster: SimCluster): Promise<void> {
-  const hashes = (): (string | null)[] => planes(cluster).map(({ hash }) => hash);
-  await cluster.until(() => new Set(hashes()).size === 1, 20_000, "all have the same state");
-}
-
-async function inCluster(seed: number, run: (cluster: SimCluster) => Promise<void>): Promise<void> {
-  const cluster = new SimCluster({ seed });
-  await cluster.kernel.run(async () => {
+async function inThree(seed: number, run: (cluster: SimCluster) => Promise<void>): Promise<void> {
+  await inCluster(seed, async (cluster) => {
     await cluster.startAll();
+    await voters(cluster, 3);
     await run(cluster);
   });
 }
 
 describe("the control plane of a cluster", () => {
-  it("is founded by the configured owners, each by itself; a command of any node is applied at all", () =>
-    inCluster(1, async (cluster) => {
+  it("takes a command at any node, and applies it at all", () =>
+    inThree(1, async (cluster) => {
       await elected(cluster);
       for (const plane of planes(cluster)) expect(plane.status().voters).toEqual([...cluster.names].sort());
       const results: Result[] = [];
@@ -56,7 +27,7 @@ describe("the control plane of a cluster", () => {
     }));
 
   it("outlives its leader and the restart of each member; nothing acknowledged is lost", () =>
-    inCluster(2, async (cluster) => {
+    inThree(2, async (cluster) => {
       let bucket = 0;
       for (let round = 0; round < 3; round++) {
         const leader = await elected(cluster);
@@ -77,7 +48,7 @@ describe("the control plane of a cluster", () => {
     }));
 
   it("decides nothing without a quorum, says that it may be asked again, and no data waits for it", () =>
-    inCluster(3, async (cluster) => {
+    inThree(3, async (cluster) => {
       const leader = await elected(cluster);
       const [gone, alsoGone] = cluster.names.filter((name) => name !== leader);
       for (const name of [gone, alsoGone]) cluster.crash(name ?? "");

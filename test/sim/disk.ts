@@ -44,6 +44,14 @@ export class SimDisk implements DiskPace {
     this.#images.set(dataDir, image);
   }
 
+  /** As if nothing had ever been there. Not while it is open. */
+  empty(dataDir: string): void {
+    assert(!this.#inUse.has(dataDir) && !this.#inUse.has(raftOf(dataDir)), "a directory is emptied while nobody has it open");
+    this.#stores.delete(dataDir);
+    this.#images.delete(dataDir);
+    this.#rafts.delete(dataDir);
+  }
+
   /** What a member's Raft state is on disk now; undefined when nobody opened one. */
   raftImage(dataDir: string): RaftImage | undefined {
     return this.#rafts.get(dataDir)?.image;

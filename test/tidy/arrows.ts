@@ -71,11 +71,14 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "src/plane": [
     "src/kernel",
     "type src/config/types.ts",
+    "src/consensus/core/core.ts",
     "type src/consensus/core",
     "src/consensus/driver",
     "src/control",
+    "src/peer/link.ts",
     "type src/peer",
     "type src/replication/owners.ts",
+    "type src/storage/raft-store.ts",
     "src/world/world.ts",
   ],
 
@@ -106,6 +109,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "gossip/index.ts",
     "src/config",
     "src/http/deps.ts",
+    "src/plane/neighbours.ts",
     "src/world/world.ts",
   ],
   "src/node.ts": [
@@ -121,6 +125,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/peer/link.ts",
     "type src/consensus/driver/settings.ts",
     "src/plane/plane.ts",
+    "type src/control/schemas.ts",
     "src/observability",
     "src/http",
     "src/members.ts",

@@ -71,6 +71,15 @@ export function founded(voters: readonly Id[], data: Uint8Array): Saved {
   };
 }
 
+/** What one node begins with that goes on alone from a group whose quorum is lost: later than all that it had.
+ *  @param last of its old log; what follows must never look older than what was read before */
+export function goesOnAlone(self: Id, last: { readonly index: number; readonly term: number }, data: Uint8Array): Saved {
+  const [index, term] = [last.index + 1, last.term + 1];
+  const { snapshot } = founded([self], data);
+  const { group } = present(snapshot, "a group is founded with a snapshot");
+  return { hardState: { term, vote: null, committed: index }, snapshot: { index, term, group, data }, entries: [] };
+}
+
 /** May be sent before anything is on disk: they promise nothing. All others wait (Ongaro 2014, §10.2.1). */
 const UNBOUND: ReadonlySet<Message["type"]> = new Set<Message["type"]>([
   "append",
