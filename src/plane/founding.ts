@@ -2,28 +2,34 @@ import type { ClusterConfig } from "../config/types.ts";
 import { encodeCommand } from "../control/codec.ts";
 import type { CommandOf } from "../control/commands.ts";
 import { ControlMachine } from "../control/machine.ts";
-import { LEVEL_KNOWN, votersWanted } from "../control/state.ts";
-import { present } from "../kernel/assert.ts";
+import { LEVEL_KNOWN } from "../control/state.ts";
+import { assert } from "../kernel/assert.ts";
 import { toHex, utf8, Writer } from "../kernel/bytes.ts";
 import type { Sha256 } from "../kernel/hashing.ts";
 import { formatAddress } from "../world/world.ts";
 
-/** What a group begins with: the same at every founder that has the same configuration, byte for byte, so that each may
- *  write it down by itself, in whatever order they start. */
+/** Who writes a group down: it is the group alone until the other founders claim their logs. */
+export interface Founder {
+  readonly id: string;
+  /** Of its log. */
+  readonly instance: string;
+}
+
+/** What a group begins with. */
 export interface Founding {
   readonly voters: readonly string[];
   readonly data: Uint8Array;
 }
 
 /** Of the owners that a configuration names. Throws InputError when they can't found a cluster. */
-export function foundingOf(cluster: ClusterConfig, partitionBits: number, sha256: Sha256): Founding {
+export function foundingOf(cluster: ClusterConfig, partitionBits: number, founder: Founder, sha256: Sha256): Founding {
   const machine = new ControlMachine(sha256);
-  const result = machine.apply({ index: 1, bytes: encodeCommand(initOf(cluster, partitionBits, sha256)) });
-  present(result.ok || null, `the configuration's owners can found a cluster: ${result.ok ? "" : result.message}`);
-  return { voters: votersWanted(present(machine.state, "it was founded")), data: machine.snapshot() };
+  const result = machine.apply({ index: 1, bytes: encodeCommand(initOf(cluster, partitionBits, founder, sha256)) });
+  assert(result.ok, `the configuration's owners can found a cluster: ${result.ok ? "" : result.message}`);
+  return { voters: [founder.id], data: machine.snapshot() };
 }
 
-function initOf(cluster: ClusterConfig, partitionBits: number, sha256: Sha256): CommandOf<"init"> {
+function initOf(cluster: ClusterConfig, partitionBits: number, founder: Founder, sha256: Sha256): CommandOf<"init"> {
   return {
     kind: "init",
     id: "founding",
@@ -43,6 +49,7 @@ function initOf(cluster: ClusterConfig, partitionBits: number, sha256: Sha256): 
       weight: 100,
       addresses: { client: null, gossip: null, peer: peer ? formatAddress(peer) : null },
       protocol: { min: 1, max: LEVEL_KNOWN },
+      instance: id === founder.id ? founder.instance : null,
     })),
   };
 }

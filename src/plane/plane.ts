@@ -13,6 +13,7 @@ import type { Feed } from "../control/feed.ts";
 import { ControlMachine } from "../control/machine.ts";
 import { type ControlState, ownersOf } from "../control/state.ts";
 import { InputError, present } from "../kernel/assert.ts";
+import { toHex } from "../kernel/bytes.ts";
 import { type NodeId, parseNodeId, parseRegion } from "../kernel/ids.ts";
 import type { PeerDoor } from "../peer/door.ts";
 import type { Owner, Owners } from "../replication/owners.ts";
@@ -118,12 +119,15 @@ export class ControlPlane implements PlaneApi {
     });
   }
 
-  /** Whoever the configuration names as an owner founds with the others, each by itself, the same. */
+  /** The first owner that the configuration names founds the group alone; the others come when they claim their logs. */
   async #begin(host: RaftHost<Result>): Promise<void> {
     const { config, world, partitionBits } = this.#o;
-    const { voters, data } = foundingOf(config.cluster, partitionBits, world.sha256);
-    if (voters.includes(config.node.id)) await host.found(voters, data);
-    else await host.join();
+    const [first] = config.cluster.owners.map(({ id }) => id).sort();
+    if (first !== config.node.id) return host.join();
+    const instance = toHex(Uint8Array.from({ length: 16 }, () => world.rng.below(256)));
+    const founder = { id: first, instance };
+    const { voters, data } = foundingOf(config.cluster, partitionBits, founder, world.sha256);
+    await host.found(voters, data);
   }
 
   get #raft(): RaftHost<Result> {
