@@ -6,10 +6,12 @@ import type { Command } from "./commands.ts";
 import { Feed } from "./feed.ts";
 import type { ControlState } from "./state.ts";
 
-/** The state machine that the Raft driver applies committed entries to. On a node that isn't in the group, the same, fed
- *  with whole states of its peers. */
+/** The state machine that the Raft driver applies committed entries to, and the state that this node shows: the newest of
+ *  what its log came to and what it heard from peers. A member outside the group only hears; one in the group may hear of a
+ *  version before its log has it. What is shown never goes back, whatever becomes of the log. */
 export class ControlMachine {
-  #control: Control = UNFOUNDED;
+  #applied: Control = UNFOUNDED;
+  #shown: ControlState | null = null;
   #feed = new Feed(null);
   #stopped: InputError | null = null;
   #hash: { readonly of: ControlState; readonly hex: string } | null = null;
@@ -21,16 +23,22 @@ export class ControlMachine {
 
   /** The latest state that this node has; requests never wait for a newer one. */
   get state(): ControlState | null {
-    return this.#control.state;
+    return this.#shown;
   }
 
+  /** What the log came to: the one that the next entry is applied to. */
+  get appliedState(): ControlState | null {
+    return this.#applied.state;
+  }
+
+  /** Of the versions of `state`. */
   get feed(): Feed {
     return this.#feed;
   }
 
-  /** Of the state, in hex; null before the founding. It is gossiped with the version. */
+  /** Of `state`, in hex; null before the founding. It is gossiped with the version. */
   hash(): string | null {
-    const { state } = this.#control;
+    const state = this.#shown;
     if (state === null) return null;
     if (this.#hash?.of !== state) this.#hash = { of: state, hex: hashOf(state, this.#sha256) };
     return this.#hash.hex;
@@ -41,16 +49,16 @@ export class ControlMachine {
   apply({ index, bytes }: { readonly index: number; readonly bytes: Uint8Array }): Result {
     if (this.#stopped) throw this.#stopped;
     const command = this.#read(bytes);
-    const before = this.#control.state;
-    const { control, result } = apply(this.#control, index, command);
-    this.#control = control;
-    if (control.state !== null && control.state !== before) this.#feed.push(control.state, command);
+    const before = this.#applied.state;
+    const { control, result } = apply(this.#applied, index, command);
+    this.#applied = control;
+    if (control.state !== null && control.state !== before) this.#showStep(before, control.state, command);
     return result;
   }
 
   /** What would become of it now: asked before it is proposed, so that what is refused anyway stays out of the log. */
   preview(command: Command): Result {
-    return apply(this.#control, (this.state?.version ?? 0) + 1, command).result;
+    return apply(this.#applied, (this.appliedState?.version ?? 0) + 1, command).result;
   }
 
   #read(bytes: Uint8Array): Command {
@@ -62,41 +70,61 @@ export class ControlMachine {
     }
   }
 
+  /** Of what the log came to. */
   snapshot(): Uint8Array {
-    return encodeControl(this.#control);
+    return encodeControl(this.#applied);
   }
 
-  /** Throws InputError, and keeps what it has, when the bytes aren't a snapshot. Watchers start anew. */
+  /** Puts a snapshot in the place of what the log came to, be it older. Throws InputError, and keeps what it has, when the
+   *  bytes aren't one. Watchers start anew if it is newer than what they saw. */
   restore(bytes: Uint8Array): void {
-    this.#become(decodeControl(bytes));
+    this.#applied = decodeControl(bytes);
+    this.#stopped = null;
+    if (this.#applied.state && age(this.#applied.state, this.#shown) > 0) this.#showWhole(this.#applied.state);
   }
 
   /** The state, as a node that isn't in the group pulls it. */
   stateBytes(): Uint8Array | null {
-    return this.#control.state && encodeState(this.#control.state);
+    return this.#shown && encodeState(this.#shown);
   }
 
-  /** Takes a peer's state if it is newer, and says whether it was. Throws InputError, and keeps what it has, when the bytes
-   *  aren't one, or are another cluster's. */
+  /** Shows a peer's state if it is newer, and says whether it was. Throws InputError, and keeps what it has, when the bytes
+   *  aren't one (`bad-state`, `unknown-level`), are another cluster's (`wrong-cluster`), or say otherwise what this node
+   *  shows of the same version (`state-differs`): one of the two went wrong, and nobody here knows which. */
   adopt(bytes: Uint8Array): boolean {
-    const mine = this.#control.state;
+    const mine = this.#shown;
     const theirs = decodeState(bytes);
     if (mine && mine.cluster.id !== theirs.cluster.id)
       throw new InputError("wrong-cluster", `a state of cluster ${theirs.cluster.name}, which isn't this one`);
-    if (mine && !isNewer(theirs, mine)) return false;
-    this.#become({ state: theirs, recent: UNFOUNDED.recent });
+    const difference = age(theirs, mine);
+    if (difference === 0 && hashOf(theirs, this.#sha256) !== this.hash())
+      throw new InputError(
+        "state-differs",
+        `version ${theirs.version} isn't the same on both nodes: one is damaged or has a bug, compare them with others`,
+      );
+    if (difference <= 0) return false;
+    this.#showWhole(theirs);
     return true;
   }
 
-  #become(control: Control): void {
-    this.#control = control;
-    this.#stopped = null;
-    this.#feed.restart(control.state);
+  /** A version more on what is shown is told as such; where that is ahead, or lacks what came between, it isn't. */
+  #showStep(before: ControlState | null, after: ControlState, command: Command): void {
+    if (age(after, this.#shown) <= 0) return;
+    const isNext = before === null ? this.#shown === null : age(before, this.#shown) === 0;
+    if (!isNext) return this.#showWhole(after);
+    this.#shown = after;
+    this.#feed.push(after, command);
+  }
+
+  #showWhole(state: ControlState): void {
+    this.#shown = state;
+    this.#feed.restart(state);
   }
 }
 
-/** A higher incarnation wins: it was raised because the old group's quorum was given up, whatever that still does. */
-function isNewer(a: ControlState, b: ControlState): boolean {
-  const difference = a.cluster.incarnation - b.cluster.incarnation || a.version - b.version;
-  return difference > 0;
+/** Above 0 where `a` is newer than `b`. A higher incarnation wins: it was raised because the old group's quorum was given up,
+ *  whatever that still does. */
+function age(a: ControlState, b: ControlState | null): number {
+  if (b === null) return 1;
+  return a.cluster.incarnation - b.cluster.incarnation || a.version - b.version;
 }

@@ -5,6 +5,7 @@ import { type Going, obstaclesTo } from "./checks.ts";
 import type { CommandOf } from "./commands.ts";
 import { Refusal, refuse } from "./refusals.ts";
 import { type JoinToken, MAX, type Member, type NewMember, type Removed } from "./schemas.ts";
+import { rankedBySpread } from "./spread.ts";
 import { AUTOPILOT_DEFAULTS, type ControlState, type FormerMembers, sorted, votersFor, votersWanted } from "./state.ts";
 
 // Commands of a cluster's life. Each takes a state and gives the next one, without its version; the same one when there is
@@ -27,16 +28,32 @@ export function found({ cluster, partitionBits, founders, atMs }: CommandOf<"ini
     keys: new Map(),
     autopilot: AUTOPILOT_DEFAULTS,
   };
-  const voters = votersFor(founders.length, AUTOPILOT_DEFAULTS.votersMax);
-  for (const [i, founder] of [...founders].sort((a, b) => compareText(a.id, b.id)).entries()) {
+  const voters = firstVoters(founders);
+  for (const founder of [...founders].sort((a, b) => compareText(a.id, b.id))) {
     if (state.members.has(founder.id))
       refuse("node-exists", `${founder.id} is named twice: each founder has its own id`);
     mayHaveAddresses(state, founder);
     maySpeak(state, founder);
-    const role = i < voters ? "voter" : "learner";
+    const role = voters.has(founder.id) ? "voter" : "learner";
     state = withMember(state, { ...founder, ...NEWCOMER, state: "active", role, joinedAtMs: atMs, actorsAfterMs: 0 });
   }
   return state;
+}
+
+/** Who shall vote first: who writes the group down, which is the group alone until the others claim their logs, and whoever
+ *  spreads the votes best. */
+function firstVoters(founders: CommandOf<"init">["founders"]): ReadonlySet<string> {
+  const claimed = founders.filter(({ instance }) => instance !== null);
+  const [first] = claimed;
+  if (!first || claimed.length > 1)
+    refuse("bad-founder", `${claimed.length} founders name an instance: exactly one does, who writes the group down`);
+  const voters: NewMember[] = [first];
+  const wanted = votersFor(founders.length, AUTOPILOT_DEFAULTS.votersMax);
+  while (voters.length < wanted) {
+    const others = founders.filter((founder) => !voters.includes(founder));
+    voters.push(present(rankedBySpread(others, voters)[0], "fewer voters are wanted than there are founders"));
+  }
+  return new Set(voters.map(({ id }) => id));
 }
 
 const NEWCOMER = { state: "joining", afterDrain: null } as const;
@@ -58,6 +75,9 @@ function join(state: ControlState, command: CommandOf<"join">, version: number):
   mayHaveAddresses(left, member);
   maySpeak(left, member);
   if (left.members.size >= MAX.members) refuse("table-full", `a cluster has at most ${MAX.members} members`);
+  // The group may still have whoever had this id before, and its log is another: it waits until the group has let go of it
+  // (autopilot.ts). Of ids that are forgotten nobody knows.
+  const mayBeInGroup = left.removed.ids.has(member.id) || left.removed.floorMs > 0;
   const isWanted = votersWanted(left).length < votersFor(left.members.size + 1, left.autopilot.votersMax);
   const joinTokens = new Map(left.joinTokens).set(token.token, { ...token, usesLeft: token.usesLeft - 1 });
   return withMember(
@@ -65,7 +85,8 @@ function join(state: ControlState, command: CommandOf<"join">, version: number):
     {
       ...member,
       ...NEWCOMER,
-      role: isWanted ? "learner" : "none",
+      role: isWanted && !mayBeInGroup ? "learner" : "none",
+      instance: null,
       joinedAtMs: atMs,
       actorsAfterMs: left.removed.ids.get(member.id)?.atMs ?? left.removed.floorMs,
     },
@@ -112,11 +133,23 @@ function activate(state: ControlState, { member: id }: CommandOf<"activate">): C
 }
 
 function updateMember(state: ControlState, command: CommandOf<"update-member">): ControlState {
-  const { addresses, protocol, weight } = command;
-  const member = { ...memberOf(state, command.member), addresses, protocol, weight };
+  const { addresses, protocol, weight, instance } = command;
+  const before = memberOf(state, command.member);
+  const member = { ...before, addresses, protocol, weight, instance, role: roleAfterClaim(state, before, instance) };
   mayHaveAddresses(state, member);
   maySpeak(state, member);
   return withMember(state, member);
+}
+
+/** A log of another instance remembers neither the votes nor the entries of the one before: its node leaves the group, and
+ *  comes back like anybody new. */
+function roleAfterClaim(state: ControlState, { id, role, instance }: Readonly<Member>, next: string): Member["role"] {
+  const holder = sorted(state.members).find((other) => other.id !== id && other.instance === next);
+  if (holder) refuse("instance-taken", `${holder.id} has this instance: a copied directory? Start ${id} with its own`);
+  if (instance === null || instance === next) return role;
+  if (isOnlyVoter(state, id))
+    refuse("last-voter", `${id} was the only voter, its log is the agreement: restore it, or run \`starling recover\``);
+  return "none";
 }
 
 function leave(state: ControlState, command: CommandOf<"leave">, version: number): ControlState {
@@ -165,15 +198,19 @@ function remove(state: ControlState, command: CommandOf<"remove">, version: numb
 }
 
 function raiseIncarnation(state: ControlState, command: CommandOf<"raise-incarnation">): ControlState {
-  const { incarnation, voters } = command;
+  const { incarnation, voters, instance } = command;
   if (incarnation <= state.cluster.incarnation)
     refuse("bad-incarnation", `the cluster's incarnation is ${state.cluster.incarnation} already: take a higher one`);
   for (const id of voters)
     mustBe(memberOf(state, id), ["active", "maintenance", "joining"], "a draining member can't vote");
+  if (!voters.includes(command.member))
+    refuse("bad-voters", `${command.member} recovers the cluster, and begins the group: name it among the voters`);
+  const holder = sorted(state.members).find((other) => other.instance === instance);
+  if (holder) refuse("instance-taken", `${holder.id} has this instance: the new group's log needs one of its own`);
   const members = new Map(state.members);
   for (const member of members.values()) {
     const role = voters.includes(member.id) ? "voter" : member.role === "voter" ? "none" : member.role;
-    members.set(member.id, { ...member, role });
+    members.set(member.id, { ...member, role, instance: member.id === command.member ? instance : null });
   }
   return { ...state, members, cluster: { ...state.cluster, incarnation } };
 }
@@ -197,6 +234,8 @@ function promote(state: ControlState, { member: id, to, instead }: CommandOf<"pr
   mustBe(member, ["active", "joining"], "it can't take part in the Raft group now");
   if (member.role === to && instead === null) return state;
   if (member.role === "voter") refuse("wrong-state", `${id} is a voter already`);
+  if (member.instance === null)
+    refuse("no-instance", `${id} has not claimed its log yet: start it, and wait until it has heard of the cluster`);
   if (to === "learner") return withMember(state, { ...member, role: "learner" });
   const given = instead === null ? null : memberOf(state, instead);
   if (given && given.role !== "voter") refuse("wrong-state", `${given.id} is no voter: it has no vote to give away`);
@@ -211,9 +250,7 @@ function demote(state: ControlState, { member: id, to }: CommandOf<"demote">): C
   const member = memberOf(state, id);
   if (member.role === to) return state;
   if (member.role === "none") refuse("wrong-state", `${id} is not in the Raft group: promote it to learner instead`);
-  const voters = votersWanted(state);
-  if (voters.length === 1 && voters[0] === id)
-    refuse("last-voter", `${id} is the only voter: promote another member first`);
+  if (isOnlyVoter(state, id)) refuse("last-voter", `${id} is the only voter: promote another member first`);
   return withMember(state, { ...member, role: to });
 }
 
@@ -237,6 +274,11 @@ export const MEMBER_COMMANDS = {
 
 function memberOf({ members }: ControlState, id: string): Readonly<Member> {
   return members.get(id) ?? refuse("unknown-node", `${id} is no member: see \`starling cluster peers\``);
+}
+
+function isOnlyVoter(state: ControlState, id: string): boolean {
+  const voters = votersWanted(state);
+  return voters.length === 1 && voters[0] === id;
 }
 
 function withMember(state: ControlState, member: Readonly<Member>): ControlState {

@@ -44,6 +44,9 @@ export const author = text(128).min(1);
 export const reasonText = text(256);
 export const tokenId = z.string().regex(/^[A-Za-z0-9_-]{4,32}$/, "must be 4 to 32 of A-Z a-z 0-9 _ -");
 export const commandId = z.string().regex(/^[A-Za-z0-9_-]{8,64}$/, "must be 8 to 64 of A-Z a-z 0-9 _ -");
+/** Of one Raft log: random, drawn when the log is created. A log that was lost or damaged is followed by one of another
+ *  instance, so that nobody takes the new one's word for what the old one promised. */
+export const instance = z.string().regex(/^[0-9a-f]{32}$/, "must be 32 of 0-9 a-f");
 /** SHA-256, lower-case hex. */
 export const hash = z.string().regex(/^[0-9a-f]{64}$/, "must be a SHA-256 in lower-case hex");
 
@@ -73,6 +76,9 @@ export const newMemberSchema = z.strictObject({
 });
 export type NewMember = z.infer<typeof newMemberSchema>;
 
+/** Null but for the one that writes the group down: the others claim their logs when they run (`update-member`). */
+export const founderSchema = newMemberSchema.extend({ instance: instance.nullable() });
+
 export const roleSchema = z.enum(["voter", "learner", "none"]);
 
 export const memberSchema = newMemberSchema.extend({
@@ -83,6 +89,8 @@ export const memberSchema = newMemberSchema.extend({
   afterDrain: z.enum(["leave", "remove"]).nullable(),
   /** In the Raft group, as it is wanted; the group follows (autopilot.ts). */
   role: roleSchema,
+  /** Of its Raft log; null until it has claimed one. Without it is in no group, whatever its role. */
+  instance: instance.nullable(),
   joinedAtMs: timeMs,
   /** Runs of it that started at or before this were of a former member of this id: they are closed. */
   actorsAfterMs: timeMs,

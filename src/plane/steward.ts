@@ -100,7 +100,12 @@ export class Steward {
     this.#isActing = true;
     try {
       if (decision.kind === "command")
-        await this.#o.propose({ ...decision.command, by: "autopilot", reason: decision.why, ifVersion: null });
+        await this.#o.propose({
+          ...decision.command,
+          by: "autopilot",
+          reason: decision.why,
+          ifVersion: decision.ifVersion,
+        });
       else if (decision.kind === "group") await this.#o.changeGroup(decision.change);
       else if (decision.kind === "transfer") this.#o.transfer(decision.to);
     } catch (error) {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { advise } from "../../src/control/autopilot.ts";
 import { ANSWER_MS, type Decision, type Hearsay, LAG_MAX, type Situation, slackOf } from "../../src/control/group.ts";
 import { votersFor, votersWanted } from "../../src/control/state.ts";
+import { present } from "../../src/kernel/assert.ts";
 import { Cluster, nodeNamed } from "./cluster.ts";
 import { GroupWorld } from "./group-world.ts";
 
@@ -232,29 +233,39 @@ const plan = fc.record({
       maxLength: 3,
     },
   ),
+  /** Who loses its log and claims a new one, and when. */
+  losses: fc.array(fc.record({ at: fc.nat(150), who: fc.nat(8) }), { maxLength: 4 }),
+  /** When the founders and joiners claim their first logs; n1 has one from the start. */
+  claims: fc.array(fc.nat(60), { minLength: 9, maxLength: 9 }),
   lies: fc.array(fc.array(hearsay, { minLength: 9, maxLength: 9 }), { minLength: 1, maxLength: 6, size: "max" }),
 });
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never;
 
 function planned({ founders, joiners, votersMax: max }: Plan): GroupWorld {
-  const cluster = votersMax(new Cluster(...founders), max).ok("set-placement", { minOwners: 1 });
-  for (const [i, region] of joiners.entries()) {
-    const id = `n${founders.length + i + 1}`;
-    cluster.join(nodeNamed(id, region)).ok("activate", { member: id });
-  }
+  const cluster = votersMax(new Cluster().found(...founders), max).ok("set-placement", { minOwners: 1 });
+  for (const [i, region] of joiners.entries()) cluster.joinUnclaimed(nodeNamed(`n${founders.length + i + 1}`, region));
   return new GroupWorld(cluster);
 }
 
 const hasMajority = (world: GroupWorld): boolean => {
   const { incoming, outgoing } = world.configuration;
   return [incoming, outgoing].every(
-    (half) => half.size === 0 || 2 * [...half].filter((id) => world.isAlive(id)).length > half.size,
+    (half) =>
+      half.size === 0 || 2 * [...half].filter((id) => world.isAlive(id) && world.isWhole(id)).length > half.size,
   );
 };
 
 /** One death or order, unless the truth says that it would end the group: machines do not lie to operators here. */
-function disturb(world: GroupWorld, { deaths, orders }: Plan, at: number): void {
+function disturb(world: GroupWorld, { deaths, orders, losses, claims }: Plan, at: number): void {
   const ids = [...world.cluster.state.members.keys()].sort();
+  for (const [i, id] of ids.entries())
+    if (at >= (claims[i] ?? 0) && world.cluster.memberOf(id).instance === null) world.cluster.claim(id);
+  for (const { who } of losses.filter((one) => one.at === at)) {
+    const id = ids[who % ids.length] ?? "";
+    const others = world.voters.filter((other) => other !== id && world.isAlive(other) && world.isWhole(other)).length;
+    const isOut = !world.voters.includes(id);
+    if (world.isAlive(id) && (isOut || 2 * others > world.voters.length)) world.lose(id, 2 + at);
+  }
   for (const { who } of deaths.filter((one) => one.at === at)) {
     const id = ids[who % ids.length] ?? "";
     if (id === world.leader || world.dead.has(id)) continue;
@@ -269,8 +280,25 @@ function disturb(world: GroupWorld, { deaths, orders }: Plan, at: number): void 
   }
 }
 
+/** Who has no log, or whom the group still has from before it lost its role, comes in no way. */
+function checkLogs({ state, group }: Situation, decision: Decision): void {
+  const { incoming, learners } = group.configuration;
+  const comes = decision.kind === "command" && decision.command.kind !== "demote" ? [decision.command.member] : [];
+  if (decision.kind === "group")
+    comes.push(...decision.change.changes.filter(({ kind }) => kind !== "remove").map(({ id }) => id));
+  for (const id of comes) {
+    const { role, instance } = present(state.members.get(id), "a member comes");
+    expect(instance, decision.why).not.toBeNull();
+    if (decision.kind === "command" && decision.command.kind === "promote")
+      expect(role === "none" && (incoming.has(id) || learners.has(id)), decision.why).toBe(false);
+    if (decision.kind === "group") expect(role, decision.why).not.toBe("none");
+  }
+}
+
 /** What is promised of one advice (autopilot.ts). */
-function check({ state, group, nowMs }: Situation, decision: Decision): void {
+function check(situation: Situation, decision: Decision): void {
+  checkLogs(situation, decision);
+  const { state, group, nowMs } = situation;
   const now = [...group.configuration.incoming];
   if (decision.kind === "group") {
     const { changes } = decision.change;
@@ -284,7 +312,7 @@ function check({ state, group, nowMs }: Situation, decision: Decision): void {
   }
   if (decision.kind !== "command" || !state.autopilot.on) return;
   const { member, ...rest } = decision.command;
-  const goes = rest.kind === "demote" ? member : rest.instead;
+  const goes = rest.kind === "promote" ? rest.instead : rest.kind === "demote" ? member : null;
   const comes = rest.kind === "promote" && rest.to === "voter" ? [member] : [];
   const after = [...now.filter((id) => id !== goes), ...comes];
   const nodes = [...state.members.values()].filter((one) => one.state !== "draining").length;

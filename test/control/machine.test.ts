@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { canonicalJson, encodeCommand } from "../../src/control/codec.ts";
 import { ControlMachine } from "../../src/control/machine.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
-import { Cluster, FOUNDING, nodeNamed, sha256 } from "./cluster.ts";
+import { Cluster, FOUNDING, foundersOf, instanceOf, nodeNamed, sha256 } from "./cluster.ts";
 
 /** A machine that has applied the founding and so many changes, and the cluster that says what comes next. */
 function machineAfter(changes: number): { machine: ControlMachine; cluster: Cluster; change: () => void } {
@@ -13,7 +13,7 @@ function machineAfter(changes: number): { machine: ControlMachine; cluster: Clus
     machine.apply({ index: cluster.index, bytes: encodeCommand(command) });
   };
   const change = (): void => apply(cluster.make("set-placement", { minOwners: 1 + (cluster.index % 3) }));
-  apply(cluster.make("init", { ...FOUNDING, founders: [nodeNamed("n1")] }));
+  apply(cluster.make("init", { ...FOUNDING, founders: foundersOf(nodeNamed("n1")) }));
   for (let i = 0; i < changes; i++) change();
   return { machine, cluster, change };
 }
@@ -68,7 +68,8 @@ describe("the control machine", () => {
     expect(reader.adopt(older.stateBytes() as Uint8Array)).toBe(false);
     expect(reader.hash()).toBe(newer.hash());
     const stranger = new ControlMachine(sha256);
-    const another = { ...FOUNDING, cluster: { ...FOUNDING.cluster, id: "cluster-0002" }, founders: [nodeNamed("n1")] };
+    const founders = foundersOf(nodeNamed("n1"));
+    const another = { ...FOUNDING, cluster: { ...FOUNDING.cluster, id: "cluster-0002" }, founders };
     stranger.apply({ index: 90, bytes: encodeCommand(new Cluster().make("init", another)) });
     expect(() => reader.adopt(stranger.stateBytes() as Uint8Array)).toThrow(
       expect.objectContaining({ slug: "wrong-cluster" }),
@@ -79,7 +80,12 @@ describe("the control machine", () => {
   it("takes a higher incarnation's state though its version is lower: the old group was given up", () => {
     const { machine, cluster } = machineAfter(1);
     const old = machineAfter(6).machine;
-    const raised = cluster.make("raise-incarnation", { incarnation: 2, voters: ["n1"] });
+    const raised = cluster.make("raise-incarnation", {
+      incarnation: 2,
+      voters: ["n1"],
+      member: "n1",
+      instance: instanceOf("n1", 2),
+    });
     machine.apply({ index: 3, bytes: encodeCommand(raised) });
     expect(old.adopt(machine.stateBytes() as Uint8Array)).toBe(true);
     expect(old.state).toMatchObject({ version: 3, cluster: { incarnation: 2 } });
