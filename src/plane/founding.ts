@@ -1,4 +1,4 @@
-import type { Config } from "../config/types.ts";
+import type { ClusterConfig, Config } from "../config/types.ts";
 import { encodeCommand } from "../control/codec.ts";
 import type { CommandOf } from "../control/commands.ts";
 import { ControlMachine } from "../control/machine.ts";
@@ -61,9 +61,9 @@ function planOfExpected(self: Founder, count: number, neighbours: readonly Neigh
   return { kind: "found", founders: [self, ...founders], others, needed: others.length };
 }
 
-/** What the group begins with, at `self`. Throws InputError when they can't found a cluster. */
+/** What the group begins with, whose only voter is `self`. Throws InputError when they can't found a cluster. */
 export function foundingOf(
-  { cluster, node }: Config,
+  { cluster, self }: { readonly cluster: Pick<ClusterConfig, "id" | "name" | "salt">; readonly self: string },
   founders: readonly Founder[],
   { instance, partitionBits, atMs }: { readonly instance: string; readonly partitionBits: number; readonly atMs: number },
   sha256: Sha256,
@@ -74,7 +74,7 @@ export function foundingOf(
     id: `founding-${instance}`,
     basis: 0,
     level: 1,
-    by: node.id,
+    by: self,
     atMs,
     reason: null,
     ifVersion: null,
@@ -88,7 +88,7 @@ export function foundingOf(
       // Each says the rest of itself once it runs (`update-member`).
       addresses: { client: null, gossip: null, peer },
       protocol: { min: 1, max: LEVEL_KNOWN },
-      instance: id === node.id ? instance : null,
+      instance: id === self ? instance : null,
     })),
   };
   const result = machine.apply({ index: 1, bytes: encodeCommand(command) });

@@ -114,7 +114,13 @@ export class Seat {
     if (!(await this.#isLetFound(plan))) return;
     const instance = toHex(world.secretBytes(INSTANCE_BYTES));
     const atMs = Math.max(0, Math.floor(world.clock.wallMs()));
-    const data = foundingOf(config, plan.founders, { instance, partitionBits, atMs }, world.sha256);
+    const { cluster } = config;
+    const data = foundingOf(
+      { cluster, self: this.#self },
+      plan.founders,
+      { instance, partitionBits, atMs },
+      world.sha256,
+    );
     world.log.info("cluster.founded", { founders: plan.founders.map(({ id }) => id).join(" ") });
     await this.#host.found([this.#self], data, instance);
     this.why = null;

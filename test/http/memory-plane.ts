@@ -30,8 +30,9 @@ export class MemoryPlane implements PlaneApi {
     this.#world = world;
     this.leader = node;
     this.machine = new ControlMachine(world.sha256);
-    const founder = { id: node, instance: "0".repeat(32) };
-    this.machine.restore(foundingOf(cluster, 6, founder, world.sha256).data);
+    const founders = cluster.owners.map(({ id, region }) => ({ id, region, zone: "", peer: null }));
+    const founding = { instance: "0".repeat(32), partitionBits: 6, atMs: 0 };
+    this.machine.restore(foundingOf({ cluster, self: node }, founders, founding, world.sha256));
   }
 
   get state(): ControlState | null {

@@ -1,4 +1,4 @@
-import { InputError } from "../../kernel/assert.ts";
+import { InputError, present } from "../../kernel/assert.ts";
 import type { Rng } from "../../kernel/rng.ts";
 import {
   type Configuration,
