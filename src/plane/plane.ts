@@ -13,6 +13,7 @@ import type { Feed } from "../control/feed.ts";
 import { ControlMachine } from "../control/machine.ts";
 import { type ControlState, ownersOf } from "../control/state.ts";
 import { InputError, present } from "../kernel/assert.ts";
+import { toHex } from "../kernel/bytes.ts";
 import { type NodeId, parseNodeId, parseRegion } from "../kernel/ids.ts";
 import type { PeerDoor } from "../peer/door.ts";
 import type { Owner, Owners } from "../replication/owners.ts";
@@ -94,10 +95,11 @@ export class ControlPlane implements PlaneApi {
       send: (message) => this.#send(message),
       // A newcomer hears of its group from whoever has the salt; later the committed members count.
       allow: (node) => this.state === null || this.state.members.has(node),
-      onEmpty: (host) => this.#begin(host),
+      mayTakePart: () => true,
       onFailure: (reason) => (this.#tooOld === null ? this.#o.onFailure(reason) : undefined),
     });
     this.#links = this.#openLinks(this.#host);
+    await this.#begin(this.#host);
     this.#host.onLeader(() => this.#tell());
     this.#steward.start();
   }
@@ -121,9 +123,16 @@ export class ControlPlane implements PlaneApi {
   /** Whoever the configuration names as an owner founds with the others, each by itself, the same. */
   async #begin(host: RaftHost<Result>): Promise<void> {
     const { config, world, partitionBits } = this.#o;
+    if (host.status().state !== "empty") return;
+    const instance = toHex(world.secretBytes(16));
     const { voters, data } = foundingOf(config.cluster, partitionBits, world.sha256);
-    if (voters.includes(config.node.id)) await host.found(voters, data);
-    else await host.join();
+    try {
+      if (voters.includes(config.node.id)) await host.found(voters, data, instance);
+      else await host.join(instance);
+    } catch (error) {
+      if (!(error instanceof RaftRefusal) || error.retryAfterMs === null) throw error;
+      world.timers.after(error.retryAfterMs, () => void this.#begin(host));
+    }
   }
 
   get #raft(): RaftHost<Result> {

@@ -11,7 +11,7 @@ import { seededRng } from "../../src/kernel/rng.ts";
 import { makeRealWorld } from "../../src/world/real.ts";
 import type { Address, Log } from "../../src/world/world.ts";
 import { wait } from "../../src/world/world-claims.test-kit.ts";
-import { Ledger, type Member, startMember } from "./members.ts";
+import { INSTANCE, Ledger, type Member, startMember } from "./members.ts";
 
 const silentLog: Log = { info() {}, warn() {}, error() {}, debug() {}, child: () => silentLog };
 const world = makeRealWorld({ log: silentLog });
@@ -72,7 +72,8 @@ describe("three members on this machine", () => {
   it("agree over TCP and SQLite, while one after another is stopped and started again", async () => {
     const dirs = new Map<string, string>();
     for (const name of NAMES) dirs.set(name, await newDir());
-    for (const name of NAMES) await (await start(name, dirs.get(name) ?? "")).host.found(NAMES, utf8("first"));
+    for (const name of NAMES)
+      await (await start(name, dirs.get(name) ?? "")).host.found(NAMES, utf8("first"), INSTANCE);
     const acknowledged: string[] = [];
     const sayTo = async (name: string, word: string): Promise<void> => {
       if (await say(at(name), word)) acknowledged.push(word);
@@ -106,7 +107,7 @@ describe("a member whose file is damaged", () => {
   it("is as it was, or refuses to take part, whichever of 50 bytes was flipped", async () => {
     const dataDir = await newDir();
     const member = await start("n1", dataDir);
-    await member.host.found(["n1"], utf8("first"));
+    await member.host.found(["n1"], utf8("first"), INSTANCE);
     for (let i = 0; i < 30; i++) await say(member, `word ${i} ${"x".repeat(100)}`);
     const { words } = member.ledger;
     await member.stop();
@@ -142,6 +143,7 @@ async function stateIn(dataDir: string): Promise<string[] | string> {
       settings: { ...RAFT_SETTINGS, tickMs: 20 },
       send: () => {},
       allow: () => true,
+      mayTakePart: () => true,
       onFailure: () => {},
     });
     try {

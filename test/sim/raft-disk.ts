@@ -37,6 +37,8 @@ export class SimRaftStore implements RaftStore {
 
   load: RaftStore["load"] = () => this.#later("load raft", () => this.#inner.load());
   create: RaftStore["create"] = (...what) => this.#write("create raft", () => this.#inner.create(...what));
+  replace: RaftStore["replace"] = (...what) => this.#write("replace raft", () => this.#inner.replace(...what));
+  giveUp: RaftStore["giveUp"] = (reason) => this.#write("give up raft", () => this.#inner.giveUp(reason));
   save: RaftStore["save"] = (change) => this.#write("save raft", () => this.#inner.save(change));
   compact: RaftStore["compact"] = (snapshot) => this.#write("compact raft", () => this.#inner.compact(snapshot));
 
