@@ -117,6 +117,8 @@ export class ControlPlane implements PlaneApi {
         host.receive(from, bytes);
       },
       snapshotEnded: (to, arrived) => host.snapshotEnded(to, arrived),
+      epoch: () => 1,
+      answer: (op) => Promise.reject(new InputError("unknown-op", `unknown request: ${op}`)),
     });
   }
 

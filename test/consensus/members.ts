@@ -85,6 +85,8 @@ export async function startMember(options: MemberOptions): Promise<Member> {
       member.host.receive(from, message);
     },
     snapshotEnded: (to, arrived) => member?.host.snapshotEnded(to, arrived),
+    epoch: () => 1,
+    answer: (op) => Promise.reject(new InputError("unknown-op", `unknown request: ${op}`)),
   });
   let member: Member | undefined;
   const host = await RaftHost.open({
