@@ -183,7 +183,7 @@ function claimDisk(claim: Claim): void {
 
 function claimRaftDisk(claim: Claim): void {
   claim("a Raft state is nothing until it is created, and then there for one at a time", async ({ left, dataDir }) => {
-    const identity = { cluster: "c", node: "n1" };
+    const identity = { cluster: "c", node: "n1", instance: "0".repeat(32) };
     const store = await left.disk.openRaftStore(dataDir);
     expect(await store.load()).toEqual({ kind: "nothing" });
     await store.create(identity, founded(["n1"], utf8("state")));

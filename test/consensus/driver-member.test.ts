@@ -4,6 +4,7 @@ import { encodeMessage } from "../../src/consensus/driver/wire.ts";
 import { InputError } from "../../src/kernel/assert.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import { EVERYONE } from "../sim/links.ts";
+import { INSTANCE } from "./members.ts";
 import { NAMES, watch, withGroup } from "./sim-group.ts";
 
 describe("a member", () => {
@@ -141,9 +142,9 @@ describe("a member", () => {
       if (!image || !disk) throw new Error("there is an image");
       disk.restoreRaft("/data", { ...image, entries: image.entries.slice(0, -1) });
       const { host } = await group.start(other);
-      expect(host.status()).toMatchObject({ state: "damaged", reason: expect.stringMatching(/under a new id/) });
-      await expect(host.found(NAMES, utf8("first"))).rejects.toThrow(/damaged/);
-      await expect(host.join()).rejects.toThrow(/damaged/);
+      expect(host.status()).toMatchObject({ state: "damaged", reason: expect.stringMatching(/under a new instance/) });
+      await expect(host.found(NAMES, utf8("first"), INSTANCE)).rejects.toThrow(/damaged/);
+      await expect(host.join(INSTANCE)).rejects.toThrow(/damaged/);
       await expect(host.propose(utf8("x"), 100)).rejects.toMatchObject({ slug: "raft-not-running" });
       group.crash(leader);
       await group.kernel.sleep(8_000);
@@ -158,11 +159,11 @@ describe("a member", () => {
     await withGroup(async (group) => {
       const { host } = await group.start("n1");
       expect(host.status()).toMatchObject({ state: "empty" });
-      await expect(host.found(["n2"], utf8(""))).rejects.toThrow(/without itself/);
-      await host.found(["n1"], utf8("first"));
+      await expect(host.found(["n2"], utf8(""), INSTANCE)).rejects.toThrow(/without itself/);
+      await host.found(["n1"], utf8("first"), INSTANCE);
       await group.kernel.until(() => host.status().role === "leader", 200);
-      await expect(host.found(["n1"], utf8("other"))).rejects.toThrow(/belongs to a group already/);
-      await expect(host.join()).rejects.toBeInstanceOf(InputError);
+      await expect(host.found(["n1"], utf8("other"), INSTANCE)).rejects.toThrow(/belongs to a group already/);
+      await expect(host.join(INSTANCE)).rejects.toBeInstanceOf(InputError);
       await host.propose(utf8("alone"), 1_000);
       group.crash("n1");
       await expect(group.start("n1", { node: "n7" })).rejects.toThrow(/that of node n1 of cluster c-1, not of n7/);
@@ -175,7 +176,7 @@ describe("a member", () => {
   it("takes messages from whom they are from only, of members or of who is allowed", async () => {
     await withGroup(async (group) => {
       for (const name of NAMES)
-        await (await group.start(name, { allow: (node) => node === "n8" })).host.found(NAMES, utf8("first"));
+        await (await group.start(name, { allow: (node) => node === "n8" })).host.found(NAMES, utf8("first"), INSTANCE);
       await group.elected();
       const { host } = group.at("n1");
       const vote = (from: string, to = "n1"): Uint8Array =>
@@ -199,8 +200,12 @@ describe("a member", () => {
 
   it("of another cluster gets no link", async () => {
     await withGroup(async (group) => {
-      await (await group.start("n1")).host.found(NAMES, utf8("first"));
-      await (await group.start("n2", { salt: "another salt of sixteen bytes" })).host.found(NAMES, utf8("first"));
+      await (await group.start("n1")).host.found(NAMES, utf8("first"), INSTANCE);
+      await (await group.start("n2", { salt: "another salt of sixteen bytes" })).host.found(
+        NAMES,
+        utf8("first"),
+        INSTANCE,
+      );
       await group.kernel.sleep(8_000);
       expect(group.leader()).toBeNull();
       expect(

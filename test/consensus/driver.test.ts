@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { OutcomeUnknown, RaftRefusal } from "../../src/consensus/driver/refusal.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import { EVERYONE } from "../sim/links.ts";
+import { INSTANCE } from "./members.ts";
 import { NAMES, SimGroup, watch, withGroup } from "./sim-group.ts";
 
 describe("a group of three members", () => {
@@ -137,7 +138,7 @@ describe("a group of three members", () => {
       const leader = await group.elected();
       await group.say(leader, "old news");
       const joining = await group.start("n4");
-      await joining.host.join();
+      await joining.host.join(INSTANCE);
       const { host } = group.at(leader);
       const { result } = await host.changeGroup(
         { transition: "auto", changes: [{ kind: "learner", id: "n4" }] },

@@ -54,6 +54,7 @@ export class MemoryPlane implements PlaneApi {
     return {
       state: "running",
       reason: null,
+      instance: "0123456789abcdef".repeat(2),
       node: this.#node,
       role: isLeader ? "leader" : "follower",
       term: this.term,

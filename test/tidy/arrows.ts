@@ -32,6 +32,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "type src/storage/raft-store.ts",
     "src/storage/store.ts",
     "src/storage/closing.ts",
+    "src/storage/turns.ts",
     "src/world/world.ts",
   ],
 

@@ -99,7 +99,7 @@ export class LinearReads {
   end(): void {
     for (const { timer, reject } of this.#waiting.values()) {
       timer.cancel();
-      reject(new RaftRefusal("raft-not-running", "this node is stopping: ask another one", null));
+      reject(new RaftRefusal("raft-not-running", "this member takes no part any more: ask another one", null));
     }
     this.#waiting.clear();
   }

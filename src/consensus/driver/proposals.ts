@@ -127,6 +127,6 @@ export class Proposals<Result> {
 
   /** Nothing will be applied here any more. */
   end(): void {
-    for (const counter of [...this.#waiting.keys()]) this.#giveUp(counter, "before this node stopped");
+    for (const counter of [...this.#waiting.keys()]) this.#giveUp(counter, "before this member ended its part");
   }
 }

@@ -88,7 +88,9 @@ export class ReadyLoop<Result> {
 
   stop(): void {
     this.#isStopped = true;
-    this.#settle((asked) => asked.reject(new RaftRefusal("raft-not-running", "this node is stopping", null)));
+    this.#settle((asked) =>
+      asked.reject(new RaftRefusal("raft-not-running", "this member takes no part any more", null)),
+    );
   }
 
   /** Saves the state in the place of the applied entries, though none of the settings asks for it yet. Rejects with
