@@ -52,8 +52,11 @@ function replace(world: GroupWorld, id: string): void {
   const { state } = world.cluster;
   if (!state.members.has(id) || id === world.leader || world.dead.has(id) || votersWanted(state).length === 1) return;
   world.kill(id);
-  if (hasMajority(world) && state.members.size > 1)
+  if (hasMajority(world) && state.members.size > 1) {
     world.cluster.joinUnclaimed(nodeNamed(id, world.cluster.memberOf(id).region), { replace: { id, heardAtMs: 0 } });
+    // At once, or later (`claims`).
+    if (world.nowMs % 2_000 === 0) world.cluster.claim(id, world.nowMs);
+  }
   world.dead.delete(id);
 }
 

@@ -88,10 +88,19 @@ describe("autopilot", () => {
     expect(cared.settle().voters).toEqual(["n1", "n2", "n3"]);
   });
 
-  it("gives a vote back when who should have it died before it came", () => {
+  it("gives a vote back when who should have it died before it came, to who left the group first", () => {
     const world = new GroupWorld(three(["n4", "eu"])).settle();
     world.cluster.ok("promote", { member: "n4", to: "voter", instead: "n2" });
+    world.decisions.length = 0;
     world.kill("n4").settle();
+    const ofN2 = told(world).filter((line) => line.includes("n2"));
+    expect(ofN2.map((line) => line.split(" ").slice(-4).join(" "))).toEqual([
+      "n2 no longer votes",
+      "log, to vote later",
+      "log from now on",
+      "caught up, and votes",
+      "caught up and votes",
+    ]);
     expect([world.voters, votersWanted(world.cluster.state)]).toEqual([
       ["n1", "n2", "n3"],
       ["n1", "n2", "n3"],

@@ -135,6 +135,19 @@ describe("the control machine", () => {
     expect(() => machine.apply({ index: 4, bytes: encodeCommand(next) })).toThrow("upgrade this node");
   });
 
+  it("tells watchers to begin anew where its log goes past what it heard of, which was given up itself", () => {
+    const raise = (incarnation: number) => {
+      const fields = { incarnation, voters: ["n1"], member: "n1", instance: instanceOf("n1", incarnation) };
+      return encodeCommand(machineAfter(1).cluster.make("raise-incarnation", fields));
+    };
+    const [mine, theirs] = [machineAfter(1).machine, machineAfter(1).machine];
+    theirs.apply({ index: 3, bytes: raise(2) });
+    expect(mine.adopt(theirs.stateBytes() as Uint8Array)).toBe(true);
+    mine.apply({ index: 4, bytes: raise(3) });
+    expect(mine.state).toMatchObject({ version: 4, cluster: { incarnation: 3 } });
+    expect(mine.feed.since(3)).toMatchObject({ kind: "reset", version: 4 });
+  });
+
   it("remembers across a snapshot which commands it has applied", () => {
     const { machine, cluster } = machineAfter(1);
     const command = cluster.make("set-placement", { minOwners: 3 });

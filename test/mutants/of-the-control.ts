@@ -92,7 +92,7 @@ const ofCommands: readonly Mutant[] = [
     "other.id !== id && other.instance === next",
     "other.id === id && other.instance === next && instance !== next",
   ]),
-  members("control-replaced-id-listens-at-once", by("autopilot-laws", /one at a time/), [
+  members("control-replaced-id-listens-at-once", by("commands", /joining/), [
     'role: isWanted && !mayBeInGroup ? "learner" : "none"',
     'role: isWanted || mayBeInGroup ? "learner" : "none"',
   ]),
@@ -136,7 +136,7 @@ const ofBytes: readonly Mutant[] = [
     "if (this.#applied.state && age(this.#applied.state, this.#shown) > 0)",
     "if (this.#applied.state)",
   ]),
-  machine("control-tells-a-jump-as-a-step", by("machine", /newest that it had/), [
+  machine("control-tells-a-jump-as-a-step", by("machine", /given up itself/), [
     "age(before, this.#shown) === 0;",
     "age(before, this.#shown) <= 0;",
   ]),
@@ -199,7 +199,7 @@ const ofVoters: readonly Mutant[] = [
     "inPlaceOf(out) - inPlaceOf(one) >= 2",
     "inPlaceOf(out) - inPlaceOf(one) >= 9",
   ]),
-  autopilot("control-back-before-it-was-out", BY_WHATEVER_GOSSIP_SAYS, [
+  autopilot("control-back-before-it-was-out", BY_AUTOPILOT, [
     '(role === "learner" || !(incoming.has(id) || learners.has(id))) &&',
     "(incoming.size > 0 || learners.has(id)) &&",
   ]),
