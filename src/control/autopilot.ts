@@ -160,7 +160,10 @@ function isBetterSpread(voters: readonly Readonly<Member>[], out: Readonly<Membe
 
 function release(situation: Situation): Decision | null {
   const standby = sorted(situation.state.members).filter(({ role }) => role === "learner");
-  const idle = standby.find(({ state }) => state === "draining") ?? ranked(situation, standby)[STANDBY_MAX];
+  // The silent first: who is well would be called back to take their place.
+  const silent = standby.find(({ id }) => !answers(situation.group, id, situation.nowMs));
+  const spare = standby.length > STANDBY_MAX ? (silent ?? ranked(situation, standby).at(-1)) : undefined;
+  const idle = standby.find(({ state }) => state === "draining") ?? spare;
   if (!idle) return null;
   const why = `${idle.id} isn't needed as a candidate: it reads the configuration like any member`;
   return demote(situation, idle.id, why);

@@ -111,9 +111,9 @@ export class ControlMachine {
   #showStep(before: ControlState | null, after: ControlState, command: Command): void {
     if (age(after, this.#shown) <= 0) return;
     const isNext = before === null ? this.#shown === null : age(before, this.#shown) === 0;
-    if (!isNext) return this.#showWhole(after);
     this.#shown = after;
-    this.#feed.push(after, command);
+    if (isNext) this.#feed.push(after, command);
+    else this.#feed.restart(after);
   }
 
   #showWhole(state: ControlState): void {

@@ -61,7 +61,8 @@ export class GroupWorld {
   /** It is in the group with the log that it has now, or not at all. */
   isWhole(id: string): boolean {
     const taken = this.#takenIn.get(id);
-    return taken === undefined || (this.cluster.state.members.get(id)?.instance ?? taken) === taken;
+    const member = this.cluster.state.members.get(id);
+    return taken === undefined || member === undefined || member.instance === taken;
   }
 
   /** It lost its log and claims a new one, and doesn't lead from then on. Refused where it is the only voter. */

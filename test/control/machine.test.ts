@@ -1,7 +1,12 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { canonicalJson, encodeCommand } from "../../src/control/codec.ts";
+import { apply, type Control, UNFOUNDED } from "../../src/control/apply.ts";
+import { canonicalJson, encodeCommand, encodeControl, encodeState, hashOf } from "../../src/control/codec.ts";
+import { replay } from "../../src/control/diff.ts";
 import { ControlMachine } from "../../src/control/machine.ts";
+import { type Tree, viewOf } from "../../src/control/view.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
+import { history, lived, type Moment } from "./arbitraries.ts";
 import { Cluster, FOUNDING, foundersOf, instanceOf, nodeNamed, sha256 } from "./cluster.ts";
 
 /** A machine that has applied the founding and so many changes, and the cluster that says what comes next. */
@@ -92,6 +97,57 @@ describe("the control machine", () => {
     expect(old.adopt(machineAfter(9).machine.stateBytes() as Uint8Array)).toBe(false);
   });
 
+  it("shows what it heard of, and applies its log to what the log came to", () => {
+    const { machine, cluster } = machineAfter(1);
+    const { machine: ahead, cluster: later } = machineAfter(4);
+    expect(machine.adopt(ahead.stateBytes() as Uint8Array)).toBe(true);
+    expect([machine.state, machine.appliedState]).toEqual([later.state, cluster.state]);
+    expect(machine.snapshot()).toEqual(machineAfter(1).machine.snapshot());
+    const next = cluster.make("set-placement", { minOwners: 3 });
+    expect(machine.preview(next)).toEqual({ ok: true, version: 3 });
+    expect(machine.apply({ index: 3, bytes: encodeCommand(next) })).toEqual({ ok: true, version: 3 });
+    expect(machine.state).toEqual(later.state);
+    expect(machine.hash()).toBe(ahead.hash());
+    // Back to an earlier point of the log: only what is shown doesn't follow.
+    machine.restore(machineAfter(0).machine.snapshot());
+    expect([machine.state?.version, machine.appliedState?.version]).toEqual([5, 1]);
+  });
+
+  it("takes no other content for a version that it shows, and says so", () => {
+    const { machine, cluster } = machineAfter(1);
+    const command = cluster.make("set-placement", { minOwners: 9 });
+    machine.apply({ index: 3, bytes: encodeCommand(command) });
+    const state = machine.state;
+    const other = machineAfter(2).machine;
+    expect(() => machine.adopt(other.stateBytes() as Uint8Array)).toThrow(
+      expect.objectContaining({ slug: "state-differs", message: expect.stringContaining("version 3") }),
+    );
+    expect(machine.state).toBe(state);
+    expect(machine.adopt(machine.stateBytes() as Uint8Array)).toBe(false);
+  });
+
+  it("stays stopped at what it can't read when it hears of a newer state", () => {
+    const { machine, cluster } = machineAfter(1);
+    const next = cluster.make("set-placement", { minOwners: 3 });
+    const later = utf8(canonicalJson({ ...next, level: 2, zeal: 1 } as never));
+    expect(() => machine.apply({ index: 3, bytes: later })).toThrow("upgrade this node");
+    expect(machine.adopt(machineAfter(5).machine.stateBytes() as Uint8Array)).toBe(true);
+    expect(() => machine.apply({ index: 4, bytes: encodeCommand(next) })).toThrow("upgrade this node");
+  });
+
+  it("tells watchers to begin anew where its log goes past what it heard of, which was given up itself", () => {
+    const raise = (incarnation: number) => {
+      const fields = { incarnation, voters: ["n1"], member: "n1", instance: instanceOf("n1", incarnation) };
+      return encodeCommand(machineAfter(1).cluster.make("raise-incarnation", fields));
+    };
+    const [mine, theirs] = [machineAfter(1).machine, machineAfter(1).machine];
+    theirs.apply({ index: 3, bytes: raise(2) });
+    expect(mine.adopt(theirs.stateBytes() as Uint8Array)).toBe(true);
+    mine.apply({ index: 4, bytes: raise(3) });
+    expect(mine.state).toMatchObject({ version: 4, cluster: { incarnation: 3 } });
+    expect(mine.feed.since(3)).toMatchObject({ kind: "reset", version: 4 });
+  });
+
   it("remembers across a snapshot which commands it has applied", () => {
     const { machine, cluster } = machineAfter(1);
     const command = cluster.make("set-placement", { minOwners: 3 });
@@ -100,5 +156,83 @@ describe("the control machine", () => {
     heir.restore(machine.snapshot());
     expect(heir.apply({ index: 4, bytes: encodeCommand(command) })).toEqual(result);
     expect(heir.state?.version).toBe(3);
+  });
+});
+
+/** A watcher of one machine, as a client is: it has a view and a version. */
+class Watcher {
+  view: Tree = {};
+  version = 0;
+  readonly told = { events: 0, resets: 0 };
+
+  look({ feed, state }: ControlMachine): void {
+    const answer = feed.since(this.version);
+    if (answer.kind === "reset") {
+      expect(answer.version).toBeGreaterThan(this.version);
+      ({ view: this.view, version: this.version } = answer);
+      this.told.resets += 1;
+    } else
+      for (const event of answer.events) {
+        expect(event.version).toBeGreaterThan(this.version);
+        expect(event.previous ?? 0).toBe(this.version);
+        this.view = replay(this.view, event.changes);
+        this.version = event.version;
+        this.told.events += 1;
+      }
+    expect(this.version).toBe(state?.version ?? 0);
+    expect(this.view).toEqual(state ? viewOf(state) : {});
+  }
+}
+
+const doing = fc.oneof(
+  { arbitrary: fc.record({ what: fc.constantFrom("apply", "look"), at: fc.constant(0) }), weight: 6 },
+  fc.record({ what: fc.constantFrom("adopt", "restore"), at: fc.nat(40) }),
+);
+
+describe("what a control machine shows", () => {
+  it("is the newest that it had by any way; watchers have no version twice and no older one", () => {
+    const told = { events: 0, resets: 0, behind: 0 };
+    fc.assert(
+      fc.property(history, fc.array(doing, { maxLength: 80, size: "max" }), (some, deeds) => {
+        const { moments } = lived(some);
+        const controls = [UNFOUNDED];
+        for (const { index, command } of moments)
+          controls.push(apply(controls.at(-1) ?? UNFOUNDED, index, command).control);
+        const states = new Set(controls.map(({ state }) => state).filter((state) => state !== null));
+        const hashes = new Map([...states].map((state) => [state, hashOf(state, sha256)]));
+        const machine = new ControlMachine(sha256);
+        const watcher = new Watcher();
+        // Of `controls`: what its log came to, and the newest it had.
+        let [at, newest] = [0, 0];
+        for (const { what, at: wish } of deeds) {
+          const other = wish % controls.length;
+          const { state } = controls[other] as Control;
+          const isNewer = (state?.version ?? 0) > (machine.state?.version ?? 0);
+          if (what === "look") watcher.look(machine);
+          else if (what === "adopt" && state) expect(machine.adopt(encodeState(state))).toBe(isNewer);
+          else if (what === "restore") {
+            machine.restore(encodeControl(controls[other] as Control));
+            at = other;
+          } else if (what === "apply" && at < moments.length) {
+            const { index, command, result } = moments[at] as Moment;
+            expect(machine.apply({ index, bytes: encodeCommand(command) })).toEqual(result);
+            at += 1;
+          }
+          newest = Math.max(newest, at, what === "adopt" ? other : 0);
+          const shown = (controls[newest] as Control).state;
+          expect(machine.hash()).toBe(shown && hashes.get(shown));
+          expect(machine.feed.version).toBe(shown?.version ?? 0);
+          const applied = (controls[at] as Control).state;
+          expect(machine.appliedState?.version).toBe(applied?.version);
+          if (machine.appliedState !== machine.state) told.behind += 1;
+        }
+        watcher.look(machine);
+        expect(machine.snapshot()).toEqual(encodeControl(controls[at] as Control));
+        told.events += watcher.told.events;
+        told.resets += watcher.told.resets;
+      }),
+      { numRuns: Number(process.env.LAW_RUNS ?? 60) },
+    );
+    expect(Math.min(told.events, told.resets, told.behind)).toBeGreaterThan(10);
   });
 });
