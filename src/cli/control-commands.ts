@@ -2,6 +2,8 @@ import { Command } from "commander";
 import { statusCommand } from "./cluster-commands.ts";
 import { contextOf, withExamples } from "./context.ts";
 import { formatBytes } from "./format.ts";
+import { initCommand, joinCommand } from "./join-commands.ts";
+import { decommissionCommand, drainCommand, leaveCommand, removeCommand } from "./leaving-commands.ts";
 import { type NodeView, roleText } from "./nodes.ts";
 import { type Output, stateText } from "./output.ts";
 import { policyCommand } from "./policy-command.ts";
@@ -10,17 +12,33 @@ import { writeHeaders } from "./write-options.ts";
 
 /** What a cluster agrees on, and who does. */
 export function controlCommands(): Command[] {
-  return [clusterCommand(), policyCommand(), tokenCommand(), maintenanceCommand()];
+  return [
+    initCommand(),
+    joinCommand("join"),
+    leaveCommand("leave"),
+    drainCommand("drain"),
+    decommissionCommand("decommission"),
+    maintenanceCommand("maintenance"),
+    clusterCommand(),
+    policyCommand(),
+    tokenCommand(),
+  ];
 }
 
 function clusterCommand(): Command {
   return new Command("cluster")
-    .description("the cluster and its Raft group")
+    .description("the cluster: its Raft group, and who comes and goes")
     .addCommand(statusCommand("cluster status"))
     .addCommand(peersCommand())
     .addCommand(leaderCommand())
     .addCommand(consensusCommand())
-    .addCommand(snapshotCommand());
+    .addCommand(snapshotCommand())
+    .addCommand(joinCommand("cluster join"))
+    .addCommand(leaveCommand("cluster leave"))
+    .addCommand(drainCommand("cluster drain"))
+    .addCommand(decommissionCommand("cluster decommission"))
+    .addCommand(removeCommand("cluster remove"))
+    .addCommand(maintenanceCommand("cluster maintenance"));
 }
 
 function peersCommand(): Command {
@@ -181,7 +199,7 @@ function snapshotCommand(): Command {
   return withExamples(command, ["before a backup", "cluster snapshot"]);
 }
 
-function maintenanceCommand(): Command {
+function maintenanceCommand(line: string): Command {
   const command = new Command("maintenance").description(
     "take a node out of traffic for a while; it keeps what it owns",
   );
@@ -200,7 +218,7 @@ function maintenanceCommand(): Command {
         const answer = await client.json<{ state: string; version: number }>(method, path, undefined, { headers });
         out.result(answer, () => out.line(`${node} is ${answer.state} (version ${answer.version})`));
       });
-    command.addCommand(withExamples(one, ["of the node ap", `maintenance ${name} ap --reason "new disk"`]));
+    command.addCommand(withExamples(one, ["of the node ap", `${line} ${name} ap --reason "new disk"`]));
   }
   return command;
 }

@@ -69,7 +69,7 @@ function parseOwnCluster(path: string, text: string): OwnCluster {
 }
 
 /** Files of earlier versions have the id and the salt alone. Throws when something is not what we wrote. */
-function ownClusterOf(fields: ReadonlyMap<string, unknown>): OwnCluster {
+export function ownClusterOf(fields: ReadonlyMap<string, unknown>): OwnCluster {
   const { id, salt: hex, name = null, role = "founder", seeds = [] } = Object.fromEntries(fields);
   const salt = fromHex(String(hex));
   const isName = name === null || (typeof name === "string" && name !== "");

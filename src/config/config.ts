@@ -130,7 +130,7 @@ function makeCluster(values: Values, kept: OwnCluster | null): ClusterConfig {
   };
 }
 
-const DEFAULT_NAME = "starling";
+export const DEFAULT_NAME = "starling";
 /** Gossip tries no more. */
 const SEEDS_MAX = 64;
 

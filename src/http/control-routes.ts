@@ -3,10 +3,19 @@ import type { Api } from "./api.ts";
 import { putAutopilot } from "./routes/config.ts";
 import { makeConfigReader } from "./routes/config-watch.ts";
 import { getConsensus, getLeader, setMaintenance, takeSnapshot } from "./routes/consensus.ts";
+import { joinCluster } from "./routes/join.ts";
 import { createToken, listTokens, revokeToken } from "./routes/join-tokens.ts";
+import {
+  cancelDrain,
+  cancelOperation,
+  leaveCluster,
+  removeByName,
+  removeNode,
+  startLeaving,
+} from "./routes/leaving.ts";
 import { deletePolicy, getPolicy, listPolicies, policyHistory, putPolicy } from "./routes/policies.ts";
 import type { Method, Route } from "./routes.ts";
-import { joinTokenRequestSchema } from "./schemas.ts";
+import { joinRequestSchema, joinTokenRequestSchema, leaveSchema, ofClusterSchema, removeSchema } from "./schemas.ts";
 
 const JSON_BODY = "application/json";
 const REFUSED = {
@@ -17,7 +26,7 @@ const REFUSED = {
 
 /** What the cluster agrees on. A write may be sent to any node; the leader is found from there. */
 export function controlRoutes(api: Api): Route[] {
-  return [...consensusRoutes(api), ...configRoutes(api), ...policyRoutes(api), ...tokenRoutes(api)];
+  return [...consensusRoutes(api), ...lifeRoutes(api), ...configRoutes(api), ...policyRoutes(api), ...tokenRoutes(api)];
 }
 
 function get(path: string, summary: string, handle: Route["handle"]): Route {
@@ -49,6 +58,74 @@ function consensusRoutes(api: Api): Route[] {
       setMaintenance(api, call, id, true),
     ),
     change("delete", maintenance, "Back to work", (call, id) => setMaintenance(api, call, id, false)),
+  ];
+}
+
+function lifeRoutes(api: Api): Route[] {
+  const node = "/cluster/nodes/{id}";
+  const going = { 409: "with every obstacle in `obstacles`", ...REFUSED };
+  const handover = {
+    query: ["timeoutMs", "dryRun"],
+    body: { [JSON_BODY]: ofClusterSchema },
+    answers: { 200: "?dryRun: `obstacles`, and what would happen", 202: "it hands over: see Location", ...going },
+  };
+  const removal = { 200: "what may be lost with it", ...going };
+  return [
+    {
+      ...change("post", "/cluster/join", "Lets a node in that shows a join token", (call) => joinCluster(api, call)),
+      body: { [JSON_BODY]: joinRequestSchema },
+      answers: {
+        200: "the same request was answered before: the answer again",
+        201: "what the node keeps: cluster id, name and salt, and whom it may ask first",
+        403: "`bad-token`, `token-expired`, `token-used`, `token-region`",
+        409: "`node-exists`, `node-removed`, `node-lives`, `address-taken`, `wrong-cluster`",
+        ...REFUSED,
+      },
+    },
+    {
+      ...change("post", "/cluster/leave", "A member hands over and leaves", (call) => leaveCluster(api, call)),
+      body: { [JSON_BODY]: leaveSchema },
+      answers: { 200: "it owned nothing: it left", 202: "it hands over: see Location", ...going },
+    },
+    {
+      ...change(
+        "delete",
+        "/cluster/leave/{id}",
+        "As POST /cluster/nodes/{id}/remove, the cluster as a parameter",
+        (call, id) => removeByName(api, call, id),
+      ),
+      query: ["cluster", "timeoutMs", "dryRun", "evenAlive"],
+      answers: removal,
+    },
+    {
+      ...change("post", `${node}/drain`, "It takes nothing new, hands over, and leaves", (call, id) =>
+        startLeaving(api, call, "drain", id),
+      ),
+      ...handover,
+    },
+    change("delete", `${node}/drain`, "It stays after all; of a decommission, too", (call, id) =>
+      cancelDrain(api, call, id),
+    ),
+    {
+      ...change("post", `${node}/decommission`, "It takes nothing new, hands over, and is removed", (call, id) =>
+        startLeaving(api, call, "decommission", id),
+      ),
+      ...handover,
+    },
+    {
+      ...change(
+        "post",
+        `${node}/remove`,
+        "Removes a member that is lost, and says what may be lost with it",
+        (call, id) => removeNode(api, call, id),
+      ),
+      query: ["timeoutMs", "dryRun", "evenAlive"],
+      body: { [JSON_BODY]: removeSchema },
+      answers: removal,
+    },
+    change("delete", "/v1/operations/{id}", "Cancels a drain that is under way", (call, id) =>
+      cancelOperation(api, call, id),
+    ),
   ];
 }
 

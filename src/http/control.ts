@@ -3,7 +3,7 @@ import { InputError } from "../kernel/assert.ts";
 import type { Wish } from "../plane/api.ts";
 import { type Address, formatAddress, parseAddress } from "../world/world.ts";
 import { ANONYMOUS, type Api, baseHeaders } from "./api.ts";
-import { checkType, readBody } from "./body.ts";
+import { checkType, mediaType, readBody } from "./body.ts";
 import { type Call, checkParameters, integerOf, parseQuery } from "./call.ts";
 import { parseTags } from "./etag.ts";
 import { parseJson } from "./json.ts";
@@ -17,7 +17,7 @@ const TIMEOUT_MS = 5_000;
 /** As for data (levels.ts). */
 const TIMEOUT_MS_MAX = 30_000;
 /** Every body of these calls is small. */
-const BODY_BYTES_MAX = 4_096;
+const SMALL = { bytes: 4_096, slug: "body-too-large", setting: "of this call" } as const;
 
 type Said = "by" | "reason" | "ifVersion";
 type Without<W, K extends string> = W extends unknown ? Omit<W, K> : never;
@@ -32,12 +32,23 @@ export function stateOf(api: Api): ControlState {
   return state;
 }
 
+/** With who asks, why, and on what condition. @param ifVersion where the call names none */
+export function wishOf(call: Call, ask: Ask, ifVersion: number | null = null): Wish {
+  const reason = reasonOf(call.request.headers.get("starling-reason")) ?? null;
+  return { ...ask, by: ANONYMOUS, reason, ifVersion: ifVersionOf(call) ?? ifVersion } as Wish;
+}
+
+/** A call that names a cluster must have come to it: names are for that. */
+export function mustBeCluster(api: Api, name: string | undefined): void {
+  const { cluster } = stateOf(api);
+  if (name === undefined || name === cluster.name) return;
+  const message = `this is cluster ${cluster.name}, not ${name}: check the address that was asked`;
+  throw new ProblemError("wrong-cluster", message, { status: 409 });
+}
+
 /** Proposes it, wherever the leader is; answers the version that it made. Throws a ProblemError for what was refused. */
-export async function agree(api: Api, call: Call, ask: Ask): Promise<number> {
-  const { headers } = call.request;
-  const reason = reasonOf(headers.get("starling-reason")) ?? null;
-  const wish = { ...ask, by: ANONYMOUS, reason, ifVersion: ifVersionOf(call) } as Wish;
-  const result = await api.plane.propose(wish, timeoutOf(call));
+export async function agree(api: Api, call: Call, ask: Ask, ifVersion: number | null = null): Promise<number> {
+  const result = await api.plane.propose(wishOf(call, ask, ifVersion), timeoutOf(call));
   if (!result.ok) throw new ProblemError(result.slug, result.message, { status: result.status });
   return result.version;
 }
@@ -53,8 +64,13 @@ export function checkWrite(call: Call): void {
 
 export async function readSmallJson(call: Call): Promise<unknown> {
   checkType(call, ["application/json"]);
-  const limit = { bytes: BODY_BYTES_MAX, slug: "body-too-large", setting: "of this call" } as const;
-  return parseJson(await readBody(call, limit));
+  return parseJson(await readBody(call, SMALL));
+}
+
+/** {} where nothing was sent. */
+export async function readSmallJsonIfAny(call: Call): Promise<unknown> {
+  if (mediaType(call.request) === "" && (await readBody(call, SMALL)).length === 0) return {};
+  return readSmallJson(call);
 }
 
 export function versionTag(version: number): string {

@@ -268,7 +268,9 @@ function clusterRoutes(api: Api): Route[] {
       answers: { 202: "see Location" },
     },
     get("/cluster/repair", "The last repair's progress", (call) => repairStatus(api, call)),
-    get("/v1/operations/{id}", "Progress of long work", (call, id) => getOperation(api, call, id)),
+    get("/v1/operations/{id}", "Progress of long work: a repair of this node, any member's drain", (call, id) =>
+      getOperation(api, call, id),
+    ),
     get("/v1/partitions", "Owners, vectors, digests", (call) => listPartitions(api, call)),
     get("/v1/partitions/{id}", "One partition", (call, id) => getPartition(api, call, id)),
     get("/v1/dev/network", "Dev mode: what this node's drivers let through", (call) => getNetwork(api, call)),

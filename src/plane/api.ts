@@ -1,6 +1,7 @@
 import type { Snapshotted } from "../consensus/driver/ready-loop.ts";
 import type { RaftStatus } from "../consensus/driver/status.ts";
 import type { Result } from "../control/apply.ts";
+import type { Going, Obstacle } from "../control/checks.ts";
 import type { Command } from "../control/commands.ts";
 import type { Feed } from "../control/feed.ts";
 import type { ControlState } from "../control/state.ts";
@@ -38,6 +39,13 @@ export interface PlaneApi {
   /** Resolves when the command was applied here, with what became of it. Rejects with RaftRefusal when nothing has
    *  happened, with OutcomeUnknown when nobody can say; with InputError when it says what no command may. */
   propose(wish: Wish, timeoutMs: number): Promise<Result>;
+  /** What would become of it, as far as this node's state tells; InputError when it says what no command may. */
+  preview(wish: Wish): Result;
+  /** What speaks against a member's going, the gravest first. Whether the others could still decide is asked only where this
+   *  node leads: nobody else knows who answers. */
+  obstacles(going: Going, id: string): readonly Obstacle[];
+  /** When a member was last heard of as alive, by gossip (wall ms; now when it is); null: never. */
+  heardAtMs(id: string): number | null;
   /** A state no older than what any node had acknowledged when this was called. Rejects with RaftRefusal. */
   read(timeoutMs: number): Promise<ControlState>;
   /** Puts the state in the place of the log's applied entries now. Rejects with RaftRefusal. */

@@ -8,6 +8,7 @@ import { RAFT_SETTINGS, type RaftSettings } from "../consensus/driver/settings.t
 import type { Applied } from "../consensus/driver/state-machine.ts";
 import type { RaftStatus } from "../consensus/driver/status.ts";
 import type { Result } from "../control/apply.ts";
+import { type Going, type Obstacle, obstaclesTo } from "../control/checks.ts";
 import { encodeCommand } from "../control/codec.ts";
 import type { Feed } from "../control/feed.ts";
 import { ControlMachine } from "../control/machine.ts";
@@ -319,6 +320,22 @@ export class ControlPlane implements PlaneApi {
     if (this.#hasSeat) await this.#raft.read(timeoutMs);
     else await this.#outside.read(timeoutMs);
     return present(this.state, "a group that answers has been founded");
+  }
+
+  preview(wish: Wish): Result {
+    return this.#machine.preview(commandOf(wish, this.state?.version ?? 0, this.#o.world));
+  }
+
+  obstacles(going: Going, id: string): readonly Obstacle[] {
+    return this.state ? obstaclesTo(going, this.state, id, this.#steward.evidence()) : [];
+  }
+
+  heardAtMs(id: string): number | null {
+    const { world, hearsayOf } = this.#o;
+    const told = hearsayOf(id);
+    if (!told) return null;
+    const agoMs = told.isAlive ? 0 : Math.max(0, world.clock.monotonicMs() - told.sinceMs);
+    return Math.floor(world.clock.wallMs() - agoMs);
   }
 
   snapshot(): Promise<Snapshotted> {

@@ -53,6 +53,13 @@ export class Steward {
     this.#heardMs.set(node, this.#world.clock.monotonicMs());
   }
 
+  /** What this leader knows of who answers; null where it doesn't lead, or only just began to. */
+  evidence(): { readonly group: GroupView; readonly nowMs: number } | null {
+    const status = this.#o.status();
+    if (status.role !== "leader" || this.#leaderSinceMs === null) return null;
+    return { group: this.#group(status, this.#leaderSinceMs), nowMs: this.#world.clock.monotonicMs() };
+  }
+
   async #look(): Promise<void> {
     const status = this.#o.status();
     const state = this.#o.state();
@@ -68,12 +75,12 @@ export class Steward {
     await this.#act(advise(this.#situation(state, status, this.#leaderSinceMs, nowMs)));
   }
 
-  #situation(state: ControlState, status: RaftStatus, leaderSinceMs: number, nowMs: number): Situation {
+  #group(status: RaftStatus, leaderSinceMs: number): GroupView {
     const heardSince = (node: string): number | null => {
       const atMs = this.#heardMs.get(node);
       return atMs !== undefined && atMs >= leaderSinceMs ? atMs : null;
     };
-    const group: GroupView = {
+    return {
       self: status.node,
       leaderSinceMs,
       configuration: {
@@ -86,12 +93,15 @@ export class Steward {
       committed: status.indexes.committed,
       followers: new Map(status.followers.map(({ node, match }) => [node, { match, heardAtMs: heardSince(node) }])),
     };
+  }
+
+  #situation(state: ControlState, status: RaftStatus, leaderSinceMs: number, nowMs: number): Situation {
     const hearsay = new Map<string, Hearsay>();
     for (const id of state.members.keys()) {
       const told = this.#o.hearsayOf(id);
       if (told) hearsay.set(id, told);
     }
-    return { state, group, hearsay, nowMs };
+    return { state, group: this.#group(status, leaderSinceMs), hearsay, nowMs };
   }
 
   async #act(decision: Decision): Promise<void> {

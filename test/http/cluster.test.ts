@@ -232,9 +232,12 @@ describe("events", () => {
 });
 
 const ROUTES = [
+  "delete /cluster/leave/{id}",
+  "delete /cluster/nodes/{id}/drain",
   "delete /cluster/nodes/{id}/maintenance",
   "delete /cluster/tokens/{id}",
   "delete /v1/kv/{bucket}/{key}",
+  "delete /v1/operations/{id}",
   "delete /v1/policies/{bucket}",
   "get /cluster/conflicts",
   "get /cluster/conflicts/summary",
@@ -279,6 +282,11 @@ const ROUTES = [
   "patch /v1/kv/{bucket}/{key}",
   "post /cluster/conflicts/{id}/resolve",
   "post /cluster/gossip/keys",
+  "post /cluster/join",
+  "post /cluster/leave",
+  "post /cluster/nodes/{id}/decommission",
+  "post /cluster/nodes/{id}/drain",
+  "post /cluster/nodes/{id}/remove",
   "post /cluster/repair",
   "post /cluster/snapshot",
   "post /cluster/sync",

@@ -30,6 +30,8 @@ export interface Node extends TestWorld {
   readonly plane: MemoryPlane;
   readonly config: Config;
   readonly deps: HttpDeps;
+  /** What gossip says of members; "alive" where nothing is said. */
+  readonly gossip: Map<string, MemberView["state"]>;
   /** `http://localhost` stands before the path. */
   call(method: string, path: string, init?: RequestInit): Promise<Response>;
   json(method: string, path: string, data?: unknown, init?: RequestInit): Promise<Json>;
@@ -89,13 +91,15 @@ export function makeNode(
   const replica = new MemoryReplica(config, test);
   const plane = new MemoryPlane(config.node.id, config.cluster, test.world);
   const memberListeners = new Set<(member: MemberView, change: MemberChange) => void>();
+  const gossip = new Map<string, MemberView["state"]>();
   let rules: ReturnType<NonNullable<HttpDeps["network"]>["rules"]> = { cut: [], delayMs: {}, lossPercent: 0 };
   const deps: HttpDeps = {
     config,
     replica,
     plane,
     world: test.world,
-    members: () => OWNERS.map(({ id, region }) => memberOf(id, region, test.nowMs)),
+    members: () =>
+      OWNERS.map(({ id, region }) => ({ ...memberOf(id, region, test.nowMs), state: gossip.get(id) ?? "alive" })),
     estimateRttMs: (from, to) => (from === to ? null : 42),
     gossipKeys: async () => ({ members: 1, answers: new Map() }),
     gossipFigures: () => FIGURES,
@@ -123,6 +127,7 @@ export function makeNode(
     plane,
     config,
     deps,
+    gossip,
     memberListeners,
     call,
     async json(method: string, path: string, data?: unknown, init: RequestInit = {}): Promise<Json> {

@@ -1,7 +1,9 @@
 import type { ClusterConfig } from "../../src/config/types.ts";
 import { NO_FIGURES, type RaftStatus } from "../../src/consensus/driver/status.ts";
 import type { Result } from "../../src/control/apply.ts";
+import { type Going, type Obstacle, obstaclesTo } from "../../src/control/checks.ts";
 import { encodeCommand } from "../../src/control/codec.ts";
+import type { GroupView } from "../../src/control/group.ts";
 import { ControlMachine } from "../../src/control/machine.ts";
 import { type ControlState, votersWanted } from "../../src/control/state.ts";
 import { present } from "../../src/kernel/assert.ts";
@@ -20,6 +22,10 @@ export class MemoryPlane implements PlaneApi {
   term = 3;
   /** What becomes of the next proposals. */
   mode: "applied" | "unknown" = "applied";
+  /** What a leader knows of who answers. */
+  group: GroupView | null = null;
+  /** When gossip heard of whom (wall ms). */
+  readonly heard = new Map<string, number>();
   #index = 1;
   #snapshotIndex = 0;
   readonly #node: string;
@@ -106,6 +112,20 @@ export class MemoryPlane implements PlaneApi {
     const result = this.machine.apply({ index: this.#index, bytes: encodeCommand(command) });
     this.tell();
     return result;
+  }
+
+  preview(wish: Wish): Result {
+    return this.machine.preview(commandOf(wish, this.state?.version ?? 0, this.#world));
+  }
+
+  obstacles(going: Going, id: string): readonly Obstacle[] {
+    const nowMs = this.#world.clock.monotonicMs();
+    const group = this.leader === this.#node ? this.group : null;
+    return obstaclesTo(going, present(this.state, "it was founded"), id, group && { group, nowMs });
+  }
+
+  heardAtMs(id: string): number | null {
+    return this.heard.get(id) ?? null;
   }
 
   async read(): Promise<ControlState> {

@@ -1,3 +1,4 @@
+import type { Member } from "../../control/schemas.ts";
 import { InputError } from "../../kernel/assert.ts";
 import type { RaftStatus } from "../../plane/api.ts";
 import type { PeerSync, ReplicaStatus } from "../../replication/api.ts";
@@ -7,6 +8,7 @@ import { type Call, checkParameters, parseQuery } from "../call.ts";
 import type { MemberView } from "../deps.ts";
 import type { View } from "../json.ts";
 import { ProblemError } from "../problem.ts";
+import { departureOf } from "./leaving.ts";
 
 type State = "healthy" | "degraded" | "unavailable";
 
@@ -27,6 +29,7 @@ function checksOf(api: Api, status: ReplicaStatus): Check[] {
   return [
     checkOf("storage", status.failed === undefined, status.failed ?? "writing"),
     checkOf("ready", status.ready, status.readyWarning ?? (status.ready ? "caught up" : "catching up with its peers")),
+    consensusCheck(api.plane.status()),
     checkOf("disk", status.disk.level === "ample", DISK[status.disk.level]),
     checkOf("clock", !status.clock.suspect, clockDetail(status.clock)),
     checkOf("members", away.length === 0, away.length === 0 ? "all owners alive" : `not alive: ${away.join(", ")}`),
@@ -37,6 +40,14 @@ function checksOf(api: Api, status: ReplicaStatus): Check[] {
       damaged === 0 ? "no damaged leaf" : `${damaged} damaged leaves: POST /cluster/repair`,
     ),
   ];
+}
+
+/** Without a leader nothing can be agreed; data goes on (I10). */
+function consensusCheck({ leader, term, state, reason }: RaftStatus): Check {
+  if (leader !== null) return checkOf("consensus", true, `${leader} leads in term ${term}`);
+  const why =
+    state === "running" ? "no leader is known: the configuration can't be changed" : `${state}: ${reason ?? ""}`;
+  return checkOf("consensus", false, `${why}; data goes on without`);
 }
 
 function clockDetail({ suspect, clocks, offsetMs, uncertaintyMs }: ReplicaStatus["clock"]): string {
@@ -133,6 +144,9 @@ export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: st
       role: roleOf(raft, id),
       leader: raft.leader === id ? true : undefined,
       memberState: committed?.get(id)?.state ?? null,
+      afterDrain: committed?.get(id)?.afterDrain ?? null,
+      joinedAt: joinedAtOf(committed?.get(id)),
+      departure: departureOf(api, id) ?? undefined,
       actor: isSelf ? status.actor : (member?.meta.get("actor") ?? null),
       addresses: addressViews(member, peers.get(id)),
       incarnation: member?.incarnation ?? null,
@@ -147,6 +161,11 @@ export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: st
       lag: peers.has(id) ? lagView(peers.get(id)) : undefined,
     };
   });
+}
+
+/** Null for founders, whose founding says no time, and for who is no member. */
+function joinedAtOf(member: Readonly<Member> | undefined): string | null {
+  return member && member.joinedAtMs > 0 ? rfc3339(member.joinedAtMs) : null;
 }
 
 function roleOf({ voters, outgoingVoters, learners }: RaftStatus, id: string): "voter" | "learner" | "none" {
@@ -254,6 +273,22 @@ export function live(api: Api, call: Call): Response {
   return new Response("ok\n", { headers: { ...baseHeaders(api, call), "content-type": "text/plain" } });
 }
 
+/** Why clients should be sent to other nodes, though this one answers who comes. */
+function asideFor({ plane, replica }: Api): string | undefined {
+  const { node } = replica;
+  if (plane.state === null) return undefined;
+  const member = plane.state.members.get(node);
+  if (!member) return `${node} is no member of ${plane.state.cluster.name}: send requests to others`;
+  const why = {
+    active: undefined,
+    joining: "joins and owns nothing yet",
+    draining: "hands over and goes",
+    maintenance: "is in maintenance",
+  };
+  const is = why[member.state];
+  return is && `${node} ${is}: send requests to others`;
+}
+
 /** 503 until this node may be sent reads, or writes (`?for=`). */
 export function ready(api: Api, call: Call): Response {
   const query = parseQuery(call.search);
@@ -263,7 +298,8 @@ export function ready(api: Api, call: Call): Response {
   const { ready: isReady, readyWarning, failed, disk } = api.replica.status();
   // A node whose storage failed answers nothing from doubt (I13), reads included; one whose disk is full still reads.
   const takesIt = purpose === "read" || disk.level === "ample" || disk.level === "low";
-  const ok = isReady && failed === undefined && takesIt;
-  const view: View = { ready: ok, for: purpose, warning: readyWarning, failed, disk: disk.level };
+  const aside = asideFor(api);
+  const ok = isReady && failed === undefined && takesIt && aside === undefined;
+  const view: View = { ready: ok, for: purpose, warning: aside ?? readyWarning, failed, disk: disk.level };
   return jsonResponse(api, call, view, { status: ok ? 200 : 503 });
 }
