@@ -33,23 +33,9 @@ export function advise(situation: Situation): Decision {
   if (group.configuration.outgoing.size > 0) return nothing("a change of the group is under way");
   const step = followRoles(situation);
   if (step) return step;
-  // Also when it is off: it is the end of a join that was asked for, not a choice among roles.
-  const joined = activateNext(situation);
-  if (joined) return joined;
   if (!state.autopilot.on) return nothing("autopilot is off: roles change by command only");
   const waits = waitingFor(situation);
   return replaceDead(situation) ?? (waits ? nothing(waits) : (chooseRoles(situation) ?? nothing(calm(situation))));
-}
-
-/** Whoever joined owns its share from when it has shown itself: its log is claimed, and it is well for long enough. */
-function activateNext(situation: Situation): Decision | null {
-  const { state } = situation;
-  const next = sorted(state.members).find(
-    (member) => member.state === "joining" && member.instance !== null && isStable(situation, member),
-  );
-  if (!next) return null;
-  const why = `${next.id} joined and is well for ${state.autopilot.stabiliseMs / 1000} s: it is active`;
-  return command(situation, { kind: "activate", member: next.id }, why);
 }
 
 function chooseRoles(situation: Situation): Decision | null {

@@ -56,7 +56,6 @@ export type Decision = (
 ) & { readonly why: string };
 
 export type MemberCommand =
-  | { readonly kind: "activate"; readonly member: string }
   | {
       readonly kind: "promote";
       readonly member: string;

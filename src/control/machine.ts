@@ -58,7 +58,8 @@ export class ControlMachine {
 
   /** What would become of it now: asked before it is proposed, so that what is refused anyway stays out of the log. */
   preview(command: Command): Result {
-    return apply(this.#applied, (this.appliedState?.version ?? 0) + 1, command).result;
+    const control = { state: this.#shown, recent: this.#applied.recent };
+    return apply(control, (this.#shown?.version ?? 0) + 1, command).result;
   }
 
   #read(bytes: Uint8Array): Command {

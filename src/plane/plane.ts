@@ -11,6 +11,7 @@ import type { Result } from "../control/apply.ts";
 import { type Going, type Obstacle, obstaclesTo } from "../control/checks.ts";
 import { encodeCommand } from "../control/codec.ts";
 import type { Feed } from "../control/feed.ts";
+import type { Hearsay } from "../control/group.ts";
 import { ControlMachine } from "../control/machine.ts";
 import type { Member } from "../control/schemas.ts";
 import type { ControlState } from "../control/state.ts";
@@ -76,6 +77,7 @@ export class ControlPlane implements PlaneApi {
   #timer: Timer | null = null;
   #isLooking = false;
   #isStopped = false;
+  readonly #openedMs: number;
   readonly #listeners = new Set<() => void>();
   /** A later version's commands: this node applies no more, and its data goes on. */
   #tooOld: string | null = null;
@@ -90,6 +92,7 @@ export class ControlPlane implements PlaneApi {
   private constructor(options: PlaneOptions) {
     const { world, notebook, config, copy, onGone } = options;
     this.#o = options;
+    this.#openedMs = world.clock.monotonicMs();
     this.#machine = new ControlMachine(world.sha256);
     this.#keeper = new Keeper(notebook, world);
     this.#seat = this.#makeSeat();
@@ -97,7 +100,7 @@ export class ControlPlane implements PlaneApi {
     this.#steward = new Steward(world, {
       status: () => this.#raft.status(),
       state: () => this.#machine.appliedState,
-      hearsayOf: (node) => options.neighbours().find(({ id }) => id === node) ?? null,
+      hearsayOf: (node) => this.#hearsayOf(node),
       propose: (wish) => this.propose(wish, STEWARD_TIMEOUT_MS),
       changeGroup: (change) => this.#raft.changeGroup(change, STEWARD_TIMEOUT_MS),
       transfer: (to) => this.#raft.transfer(to),
@@ -322,6 +325,13 @@ export class ControlPlane implements PlaneApi {
     return present(this.state, "a group that answers has been founded");
   }
 
+  /** Of this node itself: it lives. */
+  #hearsayOf(node: string): Hearsay | null {
+    const { config, neighbours } = this.#o;
+    if (node === config.node.id) return { isAlive: true, sinceMs: this.#openedMs };
+    return neighbours().find(({ id }) => id === node) ?? null;
+  }
+
   preview(wish: Wish): Result {
     return this.#machine.preview(commandOf(wish, this.state?.version ?? 0, this.#o.world));
   }
@@ -331,9 +341,9 @@ export class ControlPlane implements PlaneApi {
   }
 
   heardAtMs(id: string): number | null {
-    const { world, hearsayOf } = this.#o;
-    const told = hearsayOf(id);
-    if (!told) return null;
+    const { world } = this.#o;
+    const told = this.#hearsayOf(id);
+    if (told === null) return null;
     const agoMs = told.isAlive ? 0 : Math.max(0, world.clock.monotonicMs() - told.sinceMs);
     return Math.floor(world.clock.wallMs() - agoMs);
   }

@@ -1,5 +1,6 @@
 import type { Config } from "../config/types.ts";
 import { goesOnAlone, type Saved } from "../consensus/core/core.ts";
+import { unframe } from "../consensus/driver/proposals.ts";
 import { encodeCommand, encodeControl } from "../control/codec.ts";
 import { ControlMachine } from "../control/machine.ts";
 import { type ControlState, LEVEL_KNOWN } from "../control/state.ts";
@@ -123,7 +124,7 @@ function newestOf(
 function replay(machine: ControlMachine, { snapshot, entries }: Saved): void {
   if (snapshot) machine.restore(snapshot.data);
   for (const { index, payload } of entries)
-    if (payload.kind === "command") machine.apply({ index, bytes: payload.data });
+    if (payload.kind === "command") machine.apply({ index, bytes: unframe(payload.data).data });
 }
 
 /** The end of the log, and no earlier than the newest version that was seen. */

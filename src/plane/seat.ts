@@ -70,7 +70,7 @@ export class Seat {
       if (doing === "empty") await this.#found();
       return;
     }
-    this.#host.reconsider();
+    await this.#host.reconsider();
     const me = state.members.get(this.#self);
     if (!me) {
       this.why = `${this.#self} is no member of ${state.cluster.name}`;

@@ -25,6 +25,8 @@ export type RaftLoad =
    *  it were whole ("Protocol-aware recovery", 2018). */
   | { readonly kind: "damaged"; readonly reason: string };
 
+export type WholeRaftLoad = Extract<RaftLoad, { readonly kind: "whole" }>;
+
 /** What one step of the machine wants to be durable. */
 export interface RaftSave {
   /** Null: as it was. */

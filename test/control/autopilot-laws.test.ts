@@ -142,7 +142,7 @@ function check(situation: Situation, decision: Decision): void {
 
 describe("autopilot, whatever gossip says", () => {
   it("keeps a majority of voters that live, changes one at a time, and replaces nobody who answers", LONG, () => {
-    let [changes, activated, repaired] = [0, 0, 0];
+    let [changes, repaired] = [0, 0];
     fc.assert(
       fc.property(plan, (some) => {
         const world = planned(some);
@@ -164,7 +164,6 @@ describe("autopilot, whatever gossip says", () => {
           if (decision.kind === "group") changes += 1;
           check({ ...world.lastSituation }, decision);
           checkSeats(world);
-          if (decision.kind === "command" && decision.command.kind === "activate") activated += 1;
           expect(hasMajority(world), `${decision.kind}: ${decision.why}`).toBe(true);
           if (lost > 0 && world.voters.every((id) => world.isWhole(id))) repaired += 1;
           expect(before.incoming.size).toBeLessThanOrEqual(6);
@@ -173,7 +172,7 @@ describe("autopilot, whatever gossip says", () => {
       { numRuns: Number(process.env.LAW_RUNS ?? 150) },
     );
     expect(changes).toBeGreaterThan(100);
-    expect([activated, repaired].map((count) => count > 20)).toEqual([true, true]);
+    expect(repaired).toBeGreaterThan(20);
   });
 
   it("comes to rest, also when members are drained, removed and maintained meanwhile", LONG, () => {
@@ -201,8 +200,6 @@ describe("autopilot, whatever gossip says", () => {
         }
         world.settle(1_000);
         const { state } = world.cluster;
-        for (const { id, state: its } of state.members.values())
-          if (world.isAlive(id)) expect(its, id).not.toBe("joining");
         const living = [...state.members.keys()].filter((id) => world.isAlive(id));
         const target = votersFor(state.members.size, some.votersMax);
         expect(world.voters).toEqual(votersWanted(state));

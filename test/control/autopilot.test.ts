@@ -234,26 +234,6 @@ describe("autopilot", () => {
     expect(world.cluster.memberOf("n4").role).toBe("none");
   });
 
-  it("activates who joined when its log is claimed and it is well for long enough, one after the other, also when off", () => {
-    const cluster = votersMax(three(), 3, false).join(nodeNamed("n4")).joinUnclaimed(nodeNamed("n5"));
-    cluster.join(nodeNamed("n6"));
-    const world = new GroupWorld(cluster);
-    const young = (): Map<string, Hearsay> => world.truth().set("n4", { isAlive: true, sinceMs: world.nowMs - 8_999 });
-    world.step(young());
-    const states = (): string[] => ["n4", "n5", "n6"].map((id) => cluster.memberOf(id).state);
-    expect(states()).toEqual(["joining", "joining", "active"]);
-    world.step(world.truth().set("n4", { isAlive: false, sinceMs: 0 }));
-    expect(states()).toEqual(["joining", "joining", "active"]);
-    world.settle();
-    expect(states()).toEqual(["active", "joining", "active"]);
-    cluster.claim("n5");
-    expect(told(world.settle())).toEqual([
-      "command: n6 joined and is well for 10 s: it is active",
-      "command: n4 joined and is well for 10 s: it is active",
-      "command: n5 joined and is well for 10 s: it is active",
-    ]);
-  });
-
   it("when it is off chooses nobody, and still carries out what was committed", () => {
     const cluster = votersMax(three(["n4", "eu"]), 5, false);
     const world = new GroupWorld(cluster).kill("n3").settle();

@@ -104,7 +104,7 @@ describe("the control machine", () => {
     expect([machine.state, machine.appliedState]).toEqual([later.state, cluster.state]);
     expect(machine.snapshot()).toEqual(machineAfter(1).machine.snapshot());
     const next = cluster.make("set-placement", { minOwners: 3 });
-    expect(machine.preview(next)).toEqual({ ok: true, version: 3 });
+    expect(machine.preview(next)).toEqual({ ok: true, version: 6 });
     expect(machine.apply({ index: 3, bytes: encodeCommand(next) })).toEqual({ ok: true, version: 3 });
     expect(machine.state).toEqual(later.state);
     expect(machine.hash()).toBe(ahead.hash());

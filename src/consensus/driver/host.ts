@@ -1,7 +1,7 @@
 import { InputError, present } from "../../kernel/assert.ts";
 import { EMPTY_BYTES } from "../../kernel/bytes.ts";
 import { closeAll } from "../../storage/closing.ts";
-import type { RaftIdentity, RaftLoad, RaftStore } from "../../storage/raft-store.ts";
+import type { RaftIdentity, RaftLoad, RaftStore, WholeRaftLoad } from "../../storage/raft-store.ts";
 import { DiskFullError } from "../../storage/store.ts";
 import { Turns } from "../../storage/turns.ts";
 import type { World } from "../../world/world.ts";
@@ -43,7 +43,6 @@ export interface LogInHand {
   readonly isEmpty: boolean;
 }
 
-type WholeLog = Extract<RaftLoad, { kind: "whole" }>;
 
 export type LeaderListener = (leader: Id | null, term: number) => void;
 
@@ -56,7 +55,7 @@ export class RaftHost<Result> {
   /** Of the log that is whole here. */
   #instance: string | null = null;
   /** In `aside`: what was loaded; null while the store works on it. */
-  #loaded: WholeLog | null = null;
+  #loaded: WholeRaftLoad | null = null;
   /** The last one; in `running` it is under way. */
   #run: Run<Result> | null = null;
   /** The store takes one call at a time. */
@@ -133,7 +132,7 @@ export class RaftHost<Result> {
   }
 
   /** What it has saved is looked at by nobody until it may take part. */
-  #consider(load: WholeLog): void {
+  #consider(load: WholeRaftLoad): void {
     const { instance } = load.identity;
     const isEmpty = load.saved.snapshot === null && load.saved.entries.length === 0;
     const answer = this.#o.mayTakePart({ instance, isEmpty });
@@ -147,14 +146,14 @@ export class RaftHost<Result> {
     this.#loaded = load;
   }
 
-  #begin({ identity, saved, life }: WholeLog): void {
+  #begin(log: WholeRaftLoad): void {
     const onLeader: LeaderListener = (leader, term) => this.#onLeader(leader, term);
     const onLost = (lost: LostLogError): void => this.#lost(lost);
     const onFailure = (error: unknown): void => this.#fail(error);
-    const run = new Run({ ...this.#o, node: this.node, onLeader, onLost, onFailure }, saved, life);
+    const run = new Run({ ...this.#o, node: this.node, onLeader, onLost, onFailure }, log);
     this.#run = run;
     this.#be("running", null);
-    this.#instance = identity.instance;
+    this.#instance = log.identity.instance;
     run.begin();
   }
 

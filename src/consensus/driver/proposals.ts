@@ -2,7 +2,6 @@ import { InputError } from "../../kernel/assert.ts";
 import { Reader, Writer } from "../../kernel/bytes.ts";
 import type { Timer, World } from "../../world/world.ts";
 import type { Payload } from "../core/log.ts";
-import type { Id } from "../core/quorum.ts";
 import { Latencies } from "./latencies.ts";
 import { OutcomeUnknown, RaftRefusal } from "./refusal.ts";
 
@@ -13,7 +12,8 @@ const VERSION = 1;
 
 /** Which proposal an entry came from: whoever asked must not take another's entry for its own. */
 interface ProposalId {
-  readonly node: Id;
+  /** Instance of the log of who asked: an emptied node counts its lives from one again. */
+  readonly log: string;
   readonly life: number;
   readonly counter: number;
 }
@@ -36,7 +36,7 @@ export function unframe(data: Uint8Array): { readonly id: ProposalId | null; rea
   if (data.length === 0) return { id: null, data };
   const reader = new Reader(data);
   if (reader.u8() !== VERSION) throw new InputError("bad-proposal", "a proposal of another version");
-  const id = { node: reader.text(), life: reader.uint(), counter: reader.uint() };
+  const id = { log: reader.text(), life: reader.uint(), counter: reader.uint() };
   return { id, data: reader.raw(reader.left) };
 }
 
@@ -50,7 +50,7 @@ export function checkForwarded(payload: Payload, bytesMax: number): void {
 /** Proposals of this node that are not settled yet: each is settled once, and none waits for ever. */
 export class Proposals<Result> {
   readonly #world: World;
-  readonly #node: Id;
+  readonly #log: string;
   readonly #life: number;
   readonly #max: number;
   readonly #waiting = new Map<number, Waiting<Result>>();
@@ -60,10 +60,10 @@ export class Proposals<Result> {
   unknown = 0;
   refused = 0;
 
-  /** @param life never the same for two starts of this node */
-  constructor(world: World, node: Id, life: number, max: number) {
+  /** @param log instance of this node's log @param life never the same for two runs with that log */
+  constructor(world: World, log: string, life: number, max: number) {
     this.#world = world;
-    this.#node = node;
+    this.#log = log;
     this.#life = life;
     this.#max = max;
   }
@@ -96,12 +96,12 @@ export class Proposals<Result> {
   }
 
   #frame(counter: number, bytes: Uint8Array): Uint8Array {
-    return new Writer().u8(VERSION).text(this.#node).uint(this.#life).uint(counter).raw(bytes).finish();
+    return new Writer().u8(VERSION).text(this.#log).uint(this.#life).uint(counter).raw(bytes).finish();
   }
 
   /** An entry was applied here. */
   settle(id: ProposalId | null, index: number, result: Result): void {
-    if (id?.node !== this.#node || id.life !== this.#life) return;
+    if (id?.log !== this.#log || id.life !== this.#life) return;
     const waiting = this.#take(id.counter);
     if (!waiting) return; // its time was over
     this.applied += 1;

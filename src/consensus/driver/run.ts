@@ -1,7 +1,6 @@
 import { InputError } from "../../kernel/assert.ts";
-import type { RaftStore } from "../../storage/raft-store.ts";
+import type { RaftStore, WholeRaftLoad } from "../../storage/raft-store.ts";
 import type { World } from "../../world/world.ts";
-import type { Saved } from "../core/core.ts";
 import { LostLogError, type Payload } from "../core/log.ts";
 import type { Message } from "../core/messages.ts";
 import type { Id } from "../core/quorum.ts";
@@ -39,16 +38,18 @@ export class Run<Result> implements FigureSources<Result> {
   readonly #o: RunOptions<Result>;
   #hasEnded = false;
 
-  /** `begin` is still to be called. @param life never the same for two runs of this node */
-  constructor(options: RunOptions<Result>, saved: Saved, life: number) {
+  /** `begin` is still to be called. */
+  constructor(options: RunOptions<Result>, { identity, saved, life }: WholeRaftLoad) {
     const { world, node, machine, settings } = options;
     this.#o = options;
     const { snapshot } = saved;
     if (snapshot) machine.restore(snapshot.data, snapshot.index);
     const raft = new Raft(coreConfig(node, settings), saved, world.rng.fork());
     const { inFlightMax, electionTicks } = settings;
-    const proposals = new Proposals<Result>(world, node, life, inFlightMax);
-    const reads = new LinearReads(world, life, inFlightMax, electionTicks, (id) => this.#ask((core) => core.read(id)));
+    const proposals = new Proposals<Result>(world, identity.instance, life, inFlightMax);
+    // An emptied node counts its lives from one again, but with another log.
+    const readsFrom = Number.parseInt(identity.instance.slice(0, 5), 16) + life;
+    const reads = new LinearReads(world, readsFrom, inFlightMax, electionTicks, (id) => this.#ask((core) => core.read(id)));
     const onLeader = (leader: Id | null, term: number): void => this.#onLeader(leader, term);
     this.loop = new ReadyLoop<Result>({ ...options, raft, proposals, reads, onLeader }, saved.hardState);
     this.ticker = new Ticker(world, settings.tickMs, () => {
