@@ -30,7 +30,8 @@ export class MemoryPlane implements PlaneApi {
     this.#world = world;
     this.leader = node;
     this.machine = new ControlMachine(world.sha256);
-    const founder = { id: node, instance: "0".repeat(32) };
+    const [id] = cluster.owners.map((owner) => owner.id).sort();
+    const founder = { id: present(id, "somebody owns"), instance: "0".repeat(32) };
     this.machine.restore(foundingOf(cluster, 6, founder, world.sha256).data);
   }
 
