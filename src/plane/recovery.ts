@@ -127,9 +127,14 @@ function replay(machine: ControlMachine, { snapshot, entries }: Saved): void {
     if (payload.kind === "command") machine.apply({ index, bytes: unframe(payload.data).data });
 }
 
-/** The end of the log, and no earlier than the newest version that was seen. */
+/** Whatever others saw, and this node didn't, has a lower version than all that follows: who watches from there on misses
+ *  nothing. */
+const VERSIONS_LEFT_OUT = 1_000_000;
+
+/** After the end of the log and the newest version that was seen. */
 function lastOf(load: RaftLoad, { version }: ControlState): { readonly index: number; readonly term: number } {
   const saved = load.kind === "whole" ? load.saved : null;
   const last = saved?.entries.at(-1) ?? saved?.snapshot;
-  return { index: Math.max(last?.index ?? 0, version), term: Math.max(last?.term ?? 0, saved?.hardState.term ?? 0) };
+  const index = Math.max(last?.index ?? 0, version) + VERSIONS_LEFT_OUT;
+  return { index, term: Math.max(last?.term ?? 0, saved?.hardState.term ?? 0) };
 }

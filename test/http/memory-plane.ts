@@ -36,9 +36,12 @@ export class MemoryPlane implements PlaneApi {
     this.#world = world;
     this.leader = node;
     this.machine = new ControlMachine(world.sha256);
+    const [self] = cluster.owners.map((owner) => owner.id).sort();
     const founders = cluster.owners.map(({ id, region }) => ({ id, region, zone: "", peer: null }));
     const founding = { instance: "0".repeat(32), partitionBits: 6, atMs: 0 };
-    this.machine.restore(foundingOf({ cluster, self: node }, founders, founding, world.sha256));
+    this.machine.restore(
+      foundingOf({ cluster, self: present(self, "somebody owns") }, founders, founding, world.sha256),
+    );
   }
 
   get state(): ControlState | null {
