@@ -10,6 +10,11 @@ export interface Notebook {
 }
 
 const NAME = "control.state";
+/** A state as it is kept. */
+export function keptEntry(bytes: Uint8Array): { readonly name: string; readonly value: string } {
+  return { name: NAME, value: toBase64(bytes) };
+}
+
 /** Changes come in bursts. */
 const SAVE_AFTER_MS = 500;
 
@@ -62,7 +67,8 @@ export class Keeper {
     const bytes = newest.bytes();
     if (this.#isStopped || bytes === null) return false;
     try {
-      if (await this.#notebook.remember(NAME, toBase64(bytes))) {
+      const { name, value } = keptEntry(bytes);
+      if (await this.#notebook.remember(name, value)) {
         this.#saved = newest.state;
         return true;
       }

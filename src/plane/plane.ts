@@ -255,12 +255,19 @@ export class ControlPlane implements PlaneApi {
     ]);
   }
 
-  /** Without a seat: who leads by hearsay. */
+  /** Without a seat: who leads by hearsay, and who shall vote. */
   status(): RaftStatus {
     const status = this.#raft.status();
     if (this.#hasSeat) return status;
-    const leader = leaderAmong(this.#o.neighbours());
-    return { ...status, leader: leader?.id ?? null, reason: this.#seat.why ?? status.reason };
+    const members = [...(this.state?.members.values() ?? [])];
+    const withRole = (role: Member["role"]): string[] => members.filter((one) => one.role === role).map(({ id }) => id);
+    return {
+      ...status,
+      leader: leaderAmong(this.#o.neighbours())?.id ?? null,
+      voters: withRole("voter").sort(),
+      learners: withRole("learner").sort(),
+      reason: this.#seat.why ?? status.reason,
+    };
   }
 
   links(): RaftLinkStatus[] {

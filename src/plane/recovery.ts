@@ -1,14 +1,15 @@
 import type { Config } from "../config/types.ts";
 import { goesOnAlone, type Saved } from "../consensus/core/core.ts";
 import { unframe } from "../consensus/driver/proposals.ts";
-import { encodeCommand, encodeControl } from "../control/codec.ts";
+import { encodeCommand, encodeControl, encodeState } from "../control/codec.ts";
 import { ControlMachine } from "../control/machine.ts";
 import { type ControlState, LEVEL_KNOWN } from "../control/state.ts";
 import { InputError, present } from "../kernel/assert.ts";
 import { toHex } from "../kernel/bytes.ts";
 import type { RaftLoad, RaftStore } from "../storage/raft-store.ts";
+import { commitOf, type Store } from "../storage/store.ts";
 import type { World } from "../world/world.ts";
-import { Keeper } from "./keeper.ts";
+import { Keeper, keptEntry } from "./keeper.ts";
 import { compareTags, tagOf } from "./neighbours.ts";
 
 export interface RecoveryOptions {
@@ -39,7 +40,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
     const { settings } = await store.load();
     const raft = await world.disk.openRaftStore(dataDir);
     try {
-      return await recoverFrom(options, raft, settings);
+      return await recoverFrom(options, raft, store, settings);
     } finally {
       await raft.close();
     }
@@ -51,6 +52,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
 async function recoverFrom(
   { config, world, voters, cluster }: RecoveryOptions,
   store: RaftStore,
+  data: Store,
   remembered: ReadonlyMap<string, string>,
 ): Promise<Recovered> {
   const self = config.node.id;
@@ -88,6 +90,8 @@ async function recoverFrom(
   const after = present(state, "it was changed");
   const identity = { cluster: config.cluster.id, node: self, instance };
   await store.replace(identity, goesOnAlone(self, last, machine.snapshot()));
+  // What is kept with the data says whose log may take part. Should this fail: what is there can be recovered once more.
+  await data.commit(commitOf({ settings: [keptEntry(encodeState(after))] }));
   return {
     incarnation: after.cluster.incarnation,
     version: after.version,

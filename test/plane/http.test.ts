@@ -1,25 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { present } from "../../src/kernel/assert.ts";
-import { SimCluster } from "../sim/cluster.ts";
+import type { SimCluster } from "../sim/cluster.ts";
 import type { ClientResponse } from "../sim/http.ts";
+import { elected, inCluster, voters } from "./clusters.ts";
 
 // The API of the control plane on whole nodes: Raft, links and gossip are the real ones.
 
-async function inCluster(seed: number, run: (cluster: SimCluster, leader: string) => Promise<void>): Promise<void> {
-  const cluster = new SimCluster({ seed });
-  await cluster.kernel.run(async () => {
+async function inThree(seed: number, run: (cluster: SimCluster, leader: string) => Promise<void>): Promise<void> {
+  await inCluster(seed, async (cluster) => {
     await cluster.startAll();
+    await voters(cluster, 3);
     await run(cluster, await elected(cluster));
   });
-}
-
-async function elected(cluster: SimCluster): Promise<string> {
-  const running = (): string[] => cluster.names.filter((name) => cluster.member(name).running);
-  const leaders = (): (string | null)[] => [
-    ...new Set(running().map((name) => present(cluster.member(name).running, "it runs").plane.status().leader)),
-  ];
-  await cluster.until(() => leaders().length === 1 && leaders()[0] !== null, 20_000, "a leader");
-  return present(leaders()[0], "there is one");
 }
 
 function setPolicy(
@@ -46,7 +38,7 @@ async function versionAt(cluster: SimCluster, name: string, query = ""): Promise
 
 describe("the API of the control plane, on nodes that run", () => {
   it("takes a write at any node, and a consistent read at any other has it", () =>
-    inCluster(21, async (cluster) => {
+    inThree(21, async (cluster) => {
       for (const [i, name] of cluster.names.entries()) {
         const put = await setPolicy(cluster, name, `b${i}`);
         const text = await put.text();
@@ -58,7 +50,7 @@ describe("the API of the control plane, on nodes that run", () => {
     }));
 
   it("sends who doesn't want to be forwarded to the leader's own address, and that one takes it", () =>
-    inCluster(22, async (cluster, leader) => {
+    inThree(22, async (cluster, leader) => {
       const follower = present(
         cluster.names.find((name) => name !== leader),
         "two follow",
@@ -70,7 +62,7 @@ describe("the API of the control plane, on nodes that run", () => {
     }));
 
   it("without a quorum: 503 with Retry-After for writes and consistent reads; plain reads and data go on; and back", () =>
-    inCluster(23, async (cluster, leader) => {
+    inThree(23, async (cluster, leader) => {
       for (const name of cluster.names) if (name !== leader) cluster.crash(name);
       await cluster.kernel.sleep(5_000);
       const refused = await setPolicy(cluster, leader, "b");
@@ -91,7 +83,7 @@ describe("the API of the control plane, on nodes that run", () => {
     }));
 
   it("shows roles and the leader's view of its followers, and takes a snapshot when asked", () =>
-    inCluster(24, async (cluster, leader) => {
+    inThree(24, async (cluster, leader) => {
       const { nodes } = (await cluster.getJson(leader, "/cluster/nodes")) as {
         nodes: { id: string; role: string; leader?: boolean; memberState: string }[];
       };
@@ -114,7 +106,7 @@ describe("the API of the control plane, on nodes that run", () => {
     }));
 
   it("lets a watcher see every version once and in order, across nodes and leaders", () =>
-    inCluster(25, async (cluster, leader) => {
+    inThree(25, async (cluster, leader) => {
       const [a = "", b = ""] = cluster.names.filter((name) => name !== leader);
       const seen: number[] = [await versionAt(cluster, a, "?consistent")];
       const made: number[] = [...seen];

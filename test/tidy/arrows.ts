@@ -80,6 +80,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "type src/peer",
     "type src/replication/owners.ts",
     "type src/storage/raft-store.ts",
+    "src/storage/store.ts",
     "src/world/world.ts",
   ],
 
@@ -140,6 +141,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/config",
     "src/observability",
     "src/node.ts",
+    "src/plane/recovery.ts",
     "src/world/world.ts",
     "src/world/real.ts",
   ],
