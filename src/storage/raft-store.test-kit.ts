@@ -1,79 +1,24 @@
 import { describe, expect, it } from "vitest";
 import { founded, NOTHING_SAVED, type Saved } from "../consensus/core/core.ts";
-import type { Entry, SavedGroup, Snapshot } from "../consensus/core/log.ts";
+import type { Entry } from "../consensus/core/log.ts";
 import { InputError } from "../kernel/assert.ts";
 import { equalBytes, utf8 } from "../kernel/bytes.ts";
 import { type Rng, seededRng } from "../kernel/rng.ts";
-import type { RaftLoad, RaftSave, RaftStore } from "./raft-store.ts";
-
-/** A kind of Raft store and the means to look at it from outside. */
-export interface RaftSubject {
-  /** The name of a data directory that nobody has used. */
-  newDir(): Promise<string>;
-  open(dataDir: string): Promise<RaftStore>;
-  /** A directory with what a crash would leave at this moment, also while the store is open and writes. */
-  crashed(dataDir: string): Promise<string>;
-  /** The records of a closed store, with how many bytes each has. */
-  records(dataDir: string): Promise<readonly { readonly name: string; readonly bytes: number }[]>;
-  /** Changes one byte of a record of a closed store, or takes the record out. Called again it undoes a change. */
-  damage(dataDir: string, record: string, how: { readonly flip: number } | "remove"): Promise<void>;
-}
-
-const IDENTITY = { cluster: "c-1", node: "n1", instance: "0123456789abcdef".repeat(2) };
-const GROUP: SavedGroup = {
-  incoming: ["n1", "n2", "n3"],
-  outgoing: ["n1", "n2", "n4"],
-  learners: ["n5"],
-  learnersNext: ["n4"],
-  autoLeave: true,
-};
-
-function entryOf(index: number, term: number, data: string | Uint8Array = `entry ${index}.${term}`): Entry {
-  return { index, term, payload: { kind: "command", data: typeof data === "string" ? utf8(data) : data } };
-}
-
-const entriesOf = (first: number, last: number, term: number): Entry[] =>
-  Array.from({ length: last - first + 1 }, (_, i) => entryOf(first + i, term));
-
-const snapshotOf = (index: number, term: number): Snapshot => ({
-  index,
-  term,
-  group: GROUP,
-  data: utf8(`the state after ${index}`),
-});
-
-function saveOf(change: Partial<RaftSave>): RaftSave {
-  return { hardState: null, snapshot: null, entries: [], ...change };
-}
-
-const stateOf = (term: number, committed: number, vote: string | null = null) => ({ term, vote, committed });
-
-async function wholeOf(store: RaftStore): Promise<Saved> {
-  const load = await store.load();
-  if (load.kind !== "whole") throw new Error(`not whole: ${JSON.stringify(load)}`);
-  return load.saved;
-}
-
-/** Opens, runs, closes. */
-async function within<T>(subject: RaftSubject, dataDir: string, run: (store: RaftStore) => Promise<T>): Promise<T> {
-  const store = await subject.open(dataDir);
-  try {
-    return await run(store);
-  } finally {
-    await store.close();
-  }
-}
-
-/** A directory whose store was created from `saved`. */
-async function created(subject: RaftSubject, saved: Saved = NOTHING_SAVED): Promise<string> {
-  const dataDir = await subject.newDir();
-  await within(subject, dataDir, (store) => store.create(IDENTITY, saved));
-  return dataDir;
-}
-
-/** What another life finds. */
-const reloaded = (subject: RaftSubject, dataDir: string): Promise<RaftLoad> =>
-  within(subject, dataDir, (store) => store.load());
+import type { RaftStore } from "./raft-store.ts";
+import { giveUpClaims, replaceClaims } from "./raft-store-anew.test-kit.ts";
+import {
+  created,
+  entriesOf,
+  entryOf,
+  IDENTITY,
+  type RaftSubject,
+  reloaded,
+  saveOf,
+  snapshotOf,
+  stateOf,
+  wholeOf,
+  within,
+} from "./raft-store-subject.test-kit.ts";
 
 /** The claims of the RaftStore interface. */
 export function describeRaftStore(name: string, subject: RaftSubject): void {
@@ -113,106 +58,6 @@ function firstClaims(subject: RaftSubject): void {
   it("counts its lives", async () => {
     const dataDir = await created(subject);
     for (const life of [1, 2, 3]) expect(await reloaded(subject, dataDir)).toMatchObject({ life });
-  });
-}
-
-const ANEW = { ...IDENTITY, instance: "fedcba9876543210".repeat(2) };
-const FULL: Saved = { hardState: stateOf(4, 10), snapshot: snapshotOf(9, 4), entries: entriesOf(10, 12, 4) };
-
-/** A log that was written some times; as a crash leaves it when `isCut`. */
-async function written(subject: RaftSubject, isCut = false): Promise<string> {
-  const dataDir = await created(subject, founded(["n1", "n2"], utf8("the first state")));
-  return within(subject, dataDir, async (store) => {
-    await store.load();
-    for (let index = 2; index < 20; index++) await store.save(saveOf({ entries: entriesOf(index, index, 1) }));
-    return isCut ? subject.crashed(dataDir) : dataDir;
-  });
-}
-
-function replaceClaims(subject: RaftSubject): void {
-  it("is begun anew in place of nothing, of a log, of a cut off and of a damaged one, whatever it was written", async () => {
-    const damaged = await written(subject);
-    await subject.damage(damaged, "state", "remove");
-    const gaveUp = await written(subject);
-    await within(subject, gaveUp, async (store) => {
-      await store.load();
-      await store.giveUp("it has gone back");
-    });
-    for (const dataDir of [
-      await subject.newDir(),
-      await written(subject),
-      await written(subject, true),
-      damaged,
-      gaveUp,
-    ])
-      for (const saved of [NOTHING_SAVED, FULL]) {
-        await within(subject, dataDir, async (store) => {
-          await store.load();
-          await store.replace(ANEW, saved);
-          expect(await store.load()).toEqual({ kind: "whole", identity: ANEW, life: 1, saved });
-          await store.save(saveOf({ hardState: stateOf(9, saved.hardState.committed) }));
-        });
-        const load = await reloaded(subject, dataDir);
-        expect(load).toMatchObject({ kind: "whole", identity: ANEW, life: 2, saved: { entries: saved.entries } });
-      }
-  });
-
-  it("is begun anew wholly or not at all, wherever that is cut off", async () => {
-    const dataDir = await written(subject);
-    const store = await subject.open(dataDir);
-    try {
-      await store.load();
-      for (let i = 1, before = 18; i <= 12; before = i, i++) {
-        const replacing = store.replace(ANEW, { ...NOTHING_SAVED, entries: entriesOf(1, i, 1) });
-        let isDone = false;
-        const noted = replacing.then(() => {
-          isDone = true;
-        });
-        const during: string[] = [];
-        while (!isDone) during.push(await subject.crashed(dataDir));
-        await noted;
-        for (const copy of during) expect([before, i]).toContain((await within(subject, copy, wholeOf)).entries.length);
-        expect((await within(subject, await subject.crashed(dataDir), wholeOf)).entries).toHaveLength(i);
-        await store.load();
-      }
-    } finally {
-      await store.close();
-    }
-  });
-
-  it("takes no instance that is none, and stays as it is", async () => {
-    const dataDir = await written(subject);
-    await within(subject, dataDir, async (store) => {
-      for (const instance of ["", "0".repeat(31), "A".repeat(32), "g".repeat(32)]) {
-        await expect(store.replace({ ...IDENTITY, instance }, NOTHING_SAVED)).rejects.toThrow(/32 lower-case hex/);
-        await expect(store.replace({ ...IDENTITY, instance }, NOTHING_SAVED)).rejects.toBeInstanceOf(InputError);
-      }
-    });
-    expect(await reloaded(subject, dataDir)).toMatchObject({ kind: "whole", identity: IDENTITY });
-  });
-}
-
-function giveUpClaims(subject: RaftSubject): void {
-  const reason = "it ends at entry 19, and had entry 25";
-
-  it("that was given up is damaged from then on, with the reason, and takes nothing more", async () => {
-    const dataDir = await written(subject);
-    await within(subject, dataDir, async (store) => {
-      await store.load();
-      await store.giveUp(reason);
-      const lost = { kind: "damaged", reason: expect.stringContaining(reason) };
-      expect(await reloaded(subject, await subject.crashed(dataDir))).toMatchObject(lost);
-      await expect(store.save(saveOf({ entries: entriesOf(20, 20, 1) }))).rejects.toThrow();
-      await expect(store.create(IDENTITY, NOTHING_SAVED)).rejects.toThrow(/damaged/);
-      expect(await store.load()).toMatchObject(lost);
-    });
-    for (let i = 0; i < 2; i++) expect(await reloaded(subject, dataDir)).toMatchObject({ kind: "damaged" });
-    const [{ bytes } = { bytes: 0 }] = (await subject.records(dataDir)).filter(({ name }) => name === "state");
-    for (let flip = 0; flip < bytes; flip++) {
-      await subject.damage(dataDir, "state", { flip });
-      expect(await reloaded(subject, dataDir), `byte ${flip}`).toMatchObject({ kind: "damaged" });
-      await subject.damage(dataDir, "state", { flip });
-    }
   });
 }
 

@@ -44,10 +44,10 @@ async function copyOf(dataDir: string): Promise<string> {
     const files = (await readdir(dataDir)).sort((a, b) => rank(a) - rank(b));
     try {
       for (const file of files) await copyFile(join(dataDir, file), join(copy, file));
+      if ((await filesOf(dataDir)) === before) return copy;
     } catch (error) {
       if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
     }
-    if ((await filesOf(dataDir)) === before) return copy;
   }
 }
 
