@@ -52,6 +52,7 @@ describe("a node that joins", () => {
     expect([again.status, again.headers.get("cache-control")]).toEqual([200, "no-store"]);
     expect(await again.json()).toEqual(first);
     expect((await node.json("GET", "/v1/config")).version).toBe(version);
+    expect((await join(node, asked, { "if-match": '"1"' })).status).toBe(412);
     expect(node.logged).toMatchObject([{ event: "join.answered-again", fields: { member: "ap-1" } }]);
     const other = async (change: Json): Promise<[number, string]> =>
       refused(node, "POST", "/cluster/join", { token, node: { ...AP, ...change } });

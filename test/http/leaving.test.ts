@@ -90,6 +90,27 @@ describe("a member that hands over", () => {
     expect(node.plane.state?.members.get("us-1")?.state).toBe("active");
   });
 
+  test("is kept back by the leader, who alone knows that too few others answer", async () => {
+    const node = await makeSpare();
+    node.plane.group = deafGroup(node);
+    expect(await refused(node, "POST", "/cluster/nodes/us-1/drain")).toEqual([409, "would-lose-quorum"]);
+    expect(await refused(node, "POST", "/cluster/nodes/us-1/remove?evenAlive", { cluster: "test" })).toEqual([
+      409,
+      "would-lose-quorum",
+    ]);
+  });
+
+  test("that owns nothing yet can't: a dry run says what the command would", async () => {
+    const node = await makeSpare();
+    await join(node, { token: await tokenOf(node), node: AP });
+    const path = "/cluster/nodes/ap-1/drain";
+    expect(await node.json("POST", `${path}?dryRun`)).toMatchObject({
+      possible: false,
+      obstacles: [{ slug: "wrong-state", message: expect.stringContaining("let it leave") }],
+    });
+    expect(await refused(node, "POST", path)).toEqual([409, "wrong-state"]);
+  });
+
   test("could go: the dry run says so, and it goes on undisturbed once it has begun", async () => {
     const node = await makeSpare();
     const before = node.plane.hash;
