@@ -10,7 +10,6 @@ import {
   emptyState,
   type RaftState,
   readRecords,
-  sealEntry,
   sealSnapshot,
   sealState,
 } from "./raft-records.ts";
@@ -18,6 +17,7 @@ import { cannotCreate, type RaftIdentity, type RaftLoad, type RaftSave, type Raf
 import { checksum } from "./sqlite-codec.ts";
 import { Connection, sqliteCode } from "./sqlite-connection.ts";
 import { prepareDataDir, syncDirectory } from "./sqlite-files.ts";
+import { PREPARE_SAVES, saveAtOnce } from "./sqlite-raft-save.ts";
 import { DiskFullError } from "./store.ts";
 import { type StoreFailedError, unknownState, unreadable } from "./store-errors.ts";
 
@@ -78,7 +78,7 @@ class SqliteRaftStore implements RaftStore {
       // One process, and no file of shared memory. Set before anything is read: the first read takes the lock.
       await connection.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}; PRAGMA locking_mode = EXCLUSIVE`);
       await connection.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-        PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; BEGIN EXCLUSIVE; COMMIT`);
+        PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; BEGIN EXCLUSIVE; COMMIT; ${PREPARE_SAVES}`);
     });
     if (this.#damage !== null) await this.#letGo();
   }
@@ -120,7 +120,10 @@ class SqliteRaftStore implements RaftStore {
     const { generation } = this.#mark;
     if (generation !== null && generation > found.generation)
       return { kind: "damaged", reason: `its last ${generation - found.generation} writes are gone` };
-    await this.#write({ ...found, life: load.life, generation: found.generation + 1 }, async () => {});
+    await this.#writeSave(
+      { ...found, life: load.life, generation: found.generation + 1 },
+      { hardState: null, snapshot: null, entries: [] },
+    );
     return load;
   }
 
@@ -134,7 +137,7 @@ class SqliteRaftStore implements RaftStore {
       this.#connection = connection;
       this.#isDraft = true;
       try {
-        await connection.exec(`PRAGMA synchronous = FULL; ${SCHEMA}`);
+        await connection.exec(`PRAGMA synchronous = FULL; ${SCHEMA} ${PREPARE_SAVES}`);
         await this.#writeSave(afterSave(emptyState(identity), saved), saved);
       } finally {
         this.#isDraft = false;
@@ -152,26 +155,26 @@ class SqliteRaftStore implements RaftStore {
     await this.#alone(() => this.#writeSave(afterSave(present(this.#state, "it was loaded"), change), change));
   }
 
-  #writeSave(state: RaftState, { snapshot, entries }: RaftSave): Promise<void> {
-    return this.#write(state, async (connection) => {
-      if (snapshot) {
-        await connection.run("DELETE FROM entries");
-        await connection.run("INSERT OR REPLACE INTO snapshot VALUES (0, ?1)", sealSnapshot(snapshot));
-      }
-      const [first] = entries;
-      if (first) await connection.run("DELETE FROM entries WHERE id >= ?1", first.index);
-      for (const entry of entries)
-        await connection.run("INSERT INTO entries VALUES (?1, ?2)", entry.index, sealEntry(entry));
-    });
+  #writeSave(state: RaftState, change: RaftSave): Promise<void> {
+    return this.#write(state, (connection) => saveAtOnce(connection, state, change));
   }
 
   async compact(snapshot: Snapshot): Promise<void> {
     await this.#alone(() =>
-      this.#write(afterCompact(present(this.#state, "it was loaded"), snapshot), async (connection) => {
+      this.#inTransaction(afterCompact(present(this.#state, "it was loaded"), snapshot), async (connection) => {
         await connection.run("DELETE FROM entries WHERE id <= ?1", snapshot.index);
         await connection.run("INSERT OR REPLACE INTO snapshot VALUES (0, ?1)", sealSnapshot(snapshot));
       }),
     );
+  }
+
+  #inTransaction(state: RaftState, write: (connection: Connection) => Promise<void>): Promise<void> {
+    return this.#write(state, async (connection) => {
+      await connection.run("BEGIN IMMEDIATE");
+      await write(connection);
+      await connection.run("INSERT OR REPLACE INTO state VALUES (0, ?1)", sealState(state));
+      await connection.run("COMMIT");
+    });
   }
 
   /** One durable transaction. After a failure nothing is tried again: the kernel may hold lost pages for clean. */
@@ -179,10 +182,7 @@ class SqliteRaftStore implements RaftStore {
     if (this.#failure) throw this.#failure;
     const connection = present(this.#connection, "it was created");
     try {
-      await connection.run("BEGIN IMMEDIATE");
       await write(connection);
-      await connection.run("INSERT OR REPLACE INTO state VALUES (0, ?1)", sealState(state));
-      await connection.run("COMMIT");
       // Not of a draft: should it never get its name, nothing was promised that could be missed.
       if (!this.#isDraft) await this.#mark.write(state.generation);
     } catch (error) {
