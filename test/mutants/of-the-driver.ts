@@ -12,6 +12,7 @@ const links = inFile("src/consensus/driver/links.ts");
 const wire = inFile("src/consensus/driver/wire.ts");
 const records = inFile("src/storage/raft-records.ts");
 const sqlite = inFile("src/storage/sqlite-raft.ts");
+const save = inFile("src/storage/sqlite-raft-save.ts");
 
 const BY_GROUP: Finder = { tests: "test/consensus/driver.test.ts", named: /./ };
 const BY_MEMBER: Finder = { tests: "test/consensus/driver-member.test.ts", named: /./ };
@@ -95,16 +96,16 @@ export const ofTheDriver: readonly Mutant[] = [
     "const committed = Math.max(state.hardState.committed, index);",
     "const committed = Math.max(state.hardState.committed, index * 0);",
   ]),
-  sqlite("driver-keeps-the-contradicted", BY_STORE, [
-    'if (first) await connection.run("DELETE FROM entries WHERE id >= ?1", first.index);',
-    'if (first) await connection.run("DELETE FROM entries WHERE id = ?1", first.index);',
+  save("driver-keeps-the-contradicted", BY_STORE, [
+    "DELETE FROM entries WHERE id >= iif(",
+    "DELETE FROM entries WHERE id = iif(",
   ]),
   sqlite("driver-misses-no-write", BY_STORE, [
     "if (generation !== null && generation > found.generation)",
     "if (generation === -1)",
   ]),
-  sqlite("driver-half-a-save", BY_STORE, [
-    "      for (const entry of entries)\n",
-    '      await connection.run("COMMIT");\n      await connection.run("BEGIN IMMEDIATE");\n      for (const entry of entries)\n',
+  save("driver-half-a-save", BY_STORE, [
+    "  await connection.run(\n",
+    '  await connection.run("INSERT OR REPLACE INTO state VALUES (0, ?1)", sealState(state));\n  await connection.run(\n',
   ]),
 ];
