@@ -8,6 +8,8 @@ export interface Load {
   readonly script: string;
   readonly connections: number;
   readonly seconds: number;
+  /** Goes on for longer than `seconds` where by the rate of warming up they would bring fewer. */
+  readonly requestsMin?: number;
 }
 
 export interface Measured {
@@ -28,11 +30,11 @@ end`;
 
 /** Runs wrk, a process of its own, with each connection's next request after its last one's answer. Throws when any answer was
  *  an error. @param dir for the script */
-export function wrk(dir: string, { url, script, connections, seconds }: Load): Measured {
+export function wrk(dir: string, { url, script, connections, seconds, requestsMin = 0 }: Load): Measured {
   const file = join(dir, "load.lua");
   writeFileSync(file, script + DONE);
-  run(file, url, connections, WARM_UP_SECONDS);
-  return run(file, url, connections, seconds);
+  const { perSecond } = run(file, url, connections, WARM_UP_SECONDS);
+  return run(file, url, connections, Math.max(seconds, Math.ceil((1.25 * requestsMin) / perSecond)));
 }
 
 function run(file: string, url: string, connections: number, seconds: number): Measured {

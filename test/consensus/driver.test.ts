@@ -256,6 +256,24 @@ describe("a proposal", () => {
     });
   });
 
+  it("made with many others in one turn goes to the disk and to each follower with them", async () => {
+    await withGroup(async (group) => {
+      await group.found();
+      const leader = await group.elected();
+      await group.level();
+      const figures = () => NAMES.map((name) => group.at(name).host.status().figures);
+      const before = figures();
+      const { host } = group.at(leader);
+      await Promise.all(Array.from({ length: 50 }, (_, i) => host.propose(utf8(`word ${i}`), 4_000)));
+      await group.level();
+      for (const [i, { saveMs, messagesReceived }] of figures().entries()) {
+        expect(saveMs.count - (before[i]?.saveMs.count ?? 0)).toBe(1);
+        // Beside heartbeats, of which there are few in so short a time.
+        expect(messagesReceived - (before[i]?.messagesReceived ?? 0)).toBeLessThan(20);
+      }
+    });
+  });
+
   it("still waited for when the node stops is told so", async () => {
     await withGroup(async (group) => {
       await group.found();

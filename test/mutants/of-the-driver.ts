@@ -14,10 +14,13 @@ const records = inFile("src/storage/raft-records.ts");
 const sqlite = inFile("src/storage/sqlite-raft.ts");
 const save = inFile("src/storage/sqlite-raft-save.ts");
 
+const coalesce = inFile("src/consensus/driver/coalesce.ts");
+
 const BY_GROUP: Finder = { tests: "test/consensus/driver.test.ts", named: /./ };
 const BY_MEMBER: Finder = { tests: "test/consensus/driver-member.test.ts", named: /./ };
 const BY_LINKS: Finder = { tests: "test/consensus/links.test.ts", named: /./ };
 const BY_WIRE: Finder = { tests: "test/consensus/wire.test.ts", named: /./ };
+const BY_JOINS: Finder = { tests: "test/consensus/coalesce.test.ts", named: /./ };
 const BY_STORE: Finder = { tests: "test/contract/raft-store.test.ts", named: /./ };
 
 export const ofTheDriver: readonly Mutant[] = [
@@ -43,6 +46,12 @@ export const ofTheDriver: readonly Mutant[] = [
     "data.length > settings.snapshotBytesMax ? data.length : null",
     "data.length > 1e9 ? data.length : null",
   ]),
+  loop("driver-writes-each-alone", BY_GROUP, [
+    "    await new Promise<void>((resolve) => world.timers.soon(resolve));\n",
+    "    void world;\n",
+  ]),
+  coalesce("driver-joins-over-a-gap", BY_JOINS, ["after.prevIndex !== last.index || ", ""]),
+  coalesce("driver-joins-refusals", BY_JOINS, ["before.accepted && after.accepted && ", ""]),
   host("driver-starts-without-its-snapshot", BY_GROUP, [
     "if (snapshot) machine.restore(snapshot.data, snapshot.index);",
     "if (snapshot && life < 2) machine.restore(snapshot.data, snapshot.index);",
