@@ -38,9 +38,13 @@ export function wrk(dir: string, { url, script, connections, seconds, requestsMi
 }
 
 function run(file: string, url: string, connections: number, seconds: number): Measured {
-  const output = execFileSync("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, "-s", file, url], {
-    encoding: "utf8",
-  });
+  const output = execFileSync(
+    "wrk",
+    ["-t1", `-c${connections}`, `-d${seconds}s`, "--timeout", "10s", "-s", file, url],
+    {
+      encoding: "utf8",
+    },
+  );
   const failed = /Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)/.exec(output);
   if (failed) throw new Error(`wrk against ${url}: ${failed[0]}`);
   const [requests, perSecond, p50Ms, p99Ms] = (/^measured (.*)$/m.exec(output)?.[1] ?? "").split(" ").map(Number);
