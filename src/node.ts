@@ -2,9 +2,9 @@ import type { GossipConfig, GossipHost, MemberEvent } from "../gossip/drivers/go
 import { startGossip } from "../gossip/drivers/gossip-host.ts";
 import type { Config } from "./config/types.ts";
 import type { RaftSettings } from "./consensus/driver/settings.ts";
+import type { Member } from "./control/schemas.ts";
 import { GossipMemory } from "./gossip-memory.ts";
 import { makeApp } from "./http/app.ts";
-import type { Member } from "./control/schemas.ts";
 import type { HttpDeps } from "./http/deps.ts";
 import type { NodeId } from "./kernel/ids.ts";
 import { advertised, Members, metaOf, neighboursOf, peerAddressOf, Regions } from "./members.ts";
@@ -57,14 +57,8 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
       })
     : undefined;
   const world: World = { ...outerWorld, network: shaped?.network ?? outerWorld.network };
-  let fail: (reason: string) => void = () => {};
-  const failed = new Promise<string>((resolve) => {
-    fail = resolve;
-  });
-  let leave: (why: string) => void = () => {};
-  const gone = new Promise<string>((resolve) => {
-    leave = resolve;
-  });
+  const [failed, fail] = word();
+  const [gone, leave] = word();
   const closers: Closer[] = [() => store.close()];
   try {
     let gossip: GossipHost | null = null;
@@ -115,11 +109,7 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
     closers.push(() => started.close());
     closers.push(tellOf(plane, world, meta, started));
     replica.start();
-    reached = {
-      client: meta.get("client") ?? null,
-      gossip: advertised(config.gossip, started),
-      peer: meta.get("peer") ?? null,
-    };
+    reached = { ...reachedAt(meta), gossip: advertised(config.gossip, started) };
     const addresses = { client: client.local, gossip: started.local, peer: peer.local };
     world.log.info("node.started", {
       client: formatAddress(client.local),
@@ -134,6 +124,19 @@ export async function startNode(config: Config, outerWorld: World, extras: NodeE
     await closeAll(closers.splice(0).reverse(), [error]);
     throw error;
   }
+}
+
+/** Something that is said once, and how to say it. */
+function word(): [Promise<string>, (text: string) => void] {
+  let say: (text: string) => void = () => {};
+  const said = new Promise<string>((resolve) => {
+    say = resolve;
+  });
+  return [said, say];
+}
+
+function reachedAt(meta: ReadonlyMap<string, string>): Pick<Member["addresses"], "client" | "peer"> {
+  return { client: meta.get("client") ?? null, peer: meta.get("peer") ?? null };
 }
 
 interface HttpParts {
@@ -233,7 +236,10 @@ async function handOver(world: World, replica: Replica, why: string): Promise<st
     await new Promise<void>((resolve) => {
       world.timers.after(HAND_OVER_POLL_MS, resolve);
     });
-  if (!replica.isHandedOver()) world.log.error("node.not-handed-over", { detail: "the data directory has writes that no other node has: keep it" });
+  if (!replica.isHandedOver())
+    world.log.error("node.not-handed-over", {
+      detail: "the data directory has writes that no other node has: keep it",
+    });
   return why;
 }
 

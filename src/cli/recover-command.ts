@@ -41,7 +41,9 @@ export function recoverCommand(recover: Recover): Command {
       const done = await recover(makeConfig(values, own), { voters, cluster: options.cluster });
       out.result(done, () => {
         out.line(`the cluster goes on as incarnation ${done.incarnation}, with version ${done.version}`);
-        out.note(`start this node again; ${done.others.join(", ") || "nobody else"} will follow it, also if running now`);
+        out.note(
+          `start this node again; ${done.others.join(", ") || "nobody else"} will follow it, also if running now`,
+        );
       });
     });
   return withExamples(command, [

@@ -107,8 +107,9 @@ export function notModified(api: Api, call: Call, version: number): Response {
 export function elsewhere(api: Api, call: Call): Response | null {
   const forward = call.request.headers.get("starling-forward") ?? "yes";
   if (forward !== "yes" && forward !== "no") throw new InputError("bad-forward", "Starling-Forward is yes or no");
+  if (forward === "yes") return null;
   const { leader, role } = api.plane.status();
-  if (forward === "yes" || role === "leader") return null;
+  if (role === "leader") return null;
   if (leader === null) throw new ProblemError("no-leader", "the group has no leader now: try again");
   const address = clientAddressOf(api, leader);
   if (address === null)

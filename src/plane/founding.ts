@@ -65,7 +65,11 @@ function planOfExpected(self: Founder, count: number, neighbours: readonly Neigh
 export function foundingOf(
   { cluster, self }: { readonly cluster: Pick<ClusterConfig, "id" | "name" | "salt">; readonly self: string },
   founders: readonly Founder[],
-  { instance, partitionBits, atMs }: { readonly instance: string; readonly partitionBits: number; readonly atMs: number },
+  {
+    instance,
+    partitionBits,
+    atMs,
+  }: { readonly instance: string; readonly partitionBits: number; readonly atMs: number },
   sha256: Sha256,
 ): Uint8Array {
   const machine = new ControlMachine(sha256);

@@ -1,13 +1,16 @@
 import { OutcomeUnknown, RaftRefusal } from "../consensus/driver/refusal.ts";
+import type { RaftStatus } from "../consensus/driver/status.ts";
 import type { Result } from "../control/apply.ts";
 import { decodeCommand } from "../control/codec.ts";
+import type { Hearsay } from "../control/group.ts";
+import type { Member } from "../control/schemas.ts";
 import type { ControlState } from "../control/state.ts";
 import { InputError } from "../kernel/assert.ts";
 import { EMPTY_BYTES } from "../kernel/bytes.ts";
 import type { Hello } from "../peer/frames.ts";
 import { LinkError } from "../peer/link.ts";
 import type { World } from "../world/world.ts";
-import { compareTags, type Neighbour, type StateTag, worthAsking } from "./neighbours.ts";
+import { compareTags, leaderAmong, type Neighbour, type StateTag, worthAsking } from "./neighbours.ts";
 import {
   decodeOutcome,
   encodeFoundAnswer,
@@ -19,6 +22,7 @@ import {
 } from "./requests.ts";
 
 export interface OutsideOptions {
+  readonly self: string;
   readonly world: World;
   readonly neighbours: () => readonly Neighbour[];
   readonly state: () => ControlState | null;
@@ -45,12 +49,14 @@ const PATIENCE_MS = 3_000;
  *  have those propose for them. */
 export class Outside {
   readonly #o: OutsideOptions;
+  readonly #openedMs: number;
   #behindSinceMs: number | null = null;
   /** Two nodes had different states of one version: a fault that nobody can mend alone. */
   differing = 0;
 
   constructor(options: OutsideOptions) {
     this.#o = options;
+    this.#openedMs = options.world.clock.monotonicMs();
   }
 
   // ---- asking
@@ -132,6 +138,30 @@ export class Outside {
       if (error instanceof LinkError) throw new OutcomeUnknown(`${best.id} did not answer: ${error.message}`);
       throw error;
     }
+  }
+
+  /** Of this node itself: it lives, since it runs. */
+  hearsayOf(node: string): Hearsay | null {
+    if (node === this.#o.self) return { isAlive: true, sinceMs: this.#openedMs };
+    return this.#o.neighbours().find(({ id }) => id === node) ?? null;
+  }
+
+  /** When a member was last heard of as alive (wall ms; now when it is); null: never. */
+  heardAtMs(node: string): number | null {
+    const { clock } = this.#o.world;
+    const told = this.hearsayOf(node);
+    if (told === null) return null;
+    const agoMs = told.isAlive ? 0 : Math.max(0, clock.monotonicMs() - told.sinceMs);
+    return Math.floor(clock.wallMs() - agoMs);
+  }
+
+  /** Without a seat: who leads by hearsay, and who shall vote. */
+  statusOf(status: RaftStatus): RaftStatus {
+    const { state, neighbours } = this.#o;
+    const members = [...(state()?.members.values() ?? [])];
+    const withRole = (role: Member["role"]): string[] => members.filter((one) => one.role === role).map(({ id }) => id);
+    const leader = leaderAmong(neighbours())?.id ?? null;
+    return { ...status, leader, voters: withRole("voter").sort(), learners: withRole("learner").sort() };
   }
 
   // ---- being asked

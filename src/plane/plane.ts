@@ -3,7 +3,6 @@ import type { Message } from "../consensus/core/messages.ts";
 import { RaftHost } from "../consensus/driver/host.ts";
 import { type RaftLinkStatus, RaftLinks } from "../consensus/driver/links.ts";
 import type { Snapshotted } from "../consensus/driver/ready-loop.ts";
-import { OutcomeUnknown, RaftRefusal } from "../consensus/driver/refusal.ts";
 import { RAFT_SETTINGS, type RaftSettings } from "../consensus/driver/settings.ts";
 import type { Applied } from "../consensus/driver/state-machine.ts";
 import type { RaftStatus } from "../consensus/driver/status.ts";
@@ -11,7 +10,6 @@ import type { Result } from "../control/apply.ts";
 import { type Going, type Obstacle, obstaclesTo } from "../control/checks.ts";
 import { encodeCommand } from "../control/codec.ts";
 import type { Feed } from "../control/feed.ts";
-import type { Hearsay } from "../control/group.ts";
 import { ControlMachine } from "../control/machine.ts";
 import type { Member } from "../control/schemas.ts";
 import type { ControlState } from "../control/state.ts";
@@ -23,12 +21,13 @@ import { type Address, parseAddress, type Timer, type World } from "../world/wor
 import type { PlaneApi, Wish } from "./api.ts";
 import { commandOf } from "./command-of.ts";
 import { Keeper, type Notebook } from "./keeper.ts";
-import { formatTag, leaderAmong, type Neighbour, type StateTag, tagOf } from "./neighbours.ts";
+import { formatTag, type Neighbour, type StateTag, tagOf } from "./neighbours.ts";
 import { Outside } from "./outside.ts";
 import { follow } from "./ownership.ts";
 import { type CopyProgress, Residence } from "./residence.ts";
 import { Seat } from "./seat.ts";
 import { Steward } from "./steward.ts";
+import { untilSettled } from "./trying.ts";
 
 export interface PlaneOptions {
   readonly config: Config;
@@ -52,10 +51,6 @@ export interface PlaneOptions {
   readonly onFailure: (reason: string) => void;
 }
 
-/** How long one try of a proposal may take: it may have been forwarded to a leader that is gone. About two elections. */
-const ATTEMPT_MS = 2_000;
-/** Between tries. */
-const RETRY_MS = 100;
 /** How often it is looked at what this node should do about its seat. */
 const LOOK_MS = 1_000;
 /** Of the steward's own steps; the next look is a second later anyway. */
@@ -77,7 +72,6 @@ export class ControlPlane implements PlaneApi {
   #timer: Timer | null = null;
   #isLooking = false;
   #isStopped = false;
-  readonly #openedMs: number;
   readonly #listeners = new Set<() => void>();
   /** A later version's commands: this node applies no more, and its data goes on. */
   #tooOld: string | null = null;
@@ -92,7 +86,6 @@ export class ControlPlane implements PlaneApi {
   private constructor(options: PlaneOptions) {
     const { world, notebook, config, copy, onGone } = options;
     this.#o = options;
-    this.#openedMs = world.clock.monotonicMs();
     this.#machine = new ControlMachine(world.sha256);
     this.#keeper = new Keeper(notebook, world);
     this.#seat = this.#makeSeat();
@@ -100,7 +93,7 @@ export class ControlPlane implements PlaneApi {
     this.#steward = new Steward(world, {
       status: () => this.#raft.status(),
       state: () => this.#machine.appliedState,
-      hearsayOf: (node) => this.#hearsayOf(node),
+      hearsayOf: (node) => this.#outside.hearsayOf(node),
       propose: (wish) => this.propose(wish, STEWARD_TIMEOUT_MS),
       changeGroup: (change) => this.#raft.changeGroup(change, STEWARD_TIMEOUT_MS),
       transfer: (to) => this.#raft.transfer(to),
@@ -167,6 +160,7 @@ export class ControlPlane implements PlaneApi {
     const { world, neighbours } = this.#o;
     return new Outside({
       world,
+      self: this.#o.config.node.id,
       neighbours,
       state: () => this.state,
       tag: () => this.#tag(),
@@ -224,12 +218,10 @@ export class ControlPlane implements PlaneApi {
 
   // ---- what is known
 
-  /** The latest committed state that this node has; null before it heard of any. Nobody waits for a newer one. */
   get state(): ControlState | null {
     return this.#machine.state;
   }
 
-  /** Of the state, hex: equal where the versions are. */
   get hash(): string | null {
     return this.#machine.hash();
   }
@@ -259,22 +251,13 @@ export class ControlPlane implements PlaneApi {
   status(): RaftStatus {
     const status = this.#raft.status();
     if (this.#hasSeat) return status;
-    const members = [...(this.state?.members.values() ?? [])];
-    const withRole = (role: Member["role"]): string[] => members.filter((one) => one.role === role).map(({ id }) => id);
-    return {
-      ...status,
-      leader: leaderAmong(this.#o.neighbours())?.id ?? null,
-      voters: withRole("voter").sort(),
-      learners: withRole("learner").sort(),
-      reason: this.#seat.why ?? status.reason,
-    };
+    return { ...this.#outside.statusOf(status), reason: this.#seat.why ?? status.reason };
   }
 
   links(): RaftLinkStatus[] {
     return this.#links?.status() ?? [];
   }
 
-  /** What the leader's steward did last, and why; null elsewhere. */
   get advice(): string | null {
     return this.#steward.advice;
   }
@@ -289,7 +272,6 @@ export class ControlPlane implements PlaneApi {
     return this.#outside.differing;
   }
 
-  /** Calls after each change of the state or of the leader, until the returned function is called. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -302,22 +284,12 @@ export class ControlPlane implements PlaneApi {
   async propose(wish: Wish, timeoutMs: number): Promise<Result> {
     const { world } = this.#o;
     const bytes = encodeCommand(commandOf(wish, this.state?.version ?? 0, world));
-    const untilMs = world.clock.monotonicMs() + timeoutMs;
-    let unknown: OutcomeUnknown | null = null;
-    for (;;) {
-      const leftMs = Math.max(1, untilMs - world.clock.monotonicMs());
-      try {
-        return await this.#try(bytes, Math.min(leftMs, ATTEMPT_MS));
-      } catch (error) {
-        // The same command again: its id makes that it is applied once (apply.ts, Recent).
-        if (error instanceof OutcomeUnknown) unknown = error;
-        else if (!(error instanceof RaftRefusal) || error.retryAfterMs === null) throw unknown ?? error;
-        if (this.#isStopped || world.clock.monotonicMs() + RETRY_MS >= untilMs) throw unknown ?? error;
-      }
-      await new Promise<void>((resolve) => {
-        world.timers.after(RETRY_MS, resolve);
-      });
-    }
+    return untilSettled(
+      world,
+      timeoutMs,
+      (ms) => this.#try(bytes, ms),
+      () => this.#isStopped,
+    );
   }
 
   async #try(bytes: Uint8Array, timeoutMs: number): Promise<Result> {
@@ -332,13 +304,6 @@ export class ControlPlane implements PlaneApi {
     return present(this.state, "a group that answers has been founded");
   }
 
-  /** Of this node itself: it lives. */
-  #hearsayOf(node: string): Hearsay | null {
-    const { config, neighbours } = this.#o;
-    if (node === config.node.id) return { isAlive: true, sinceMs: this.#openedMs };
-    return neighbours().find(({ id }) => id === node) ?? null;
-  }
-
   preview(wish: Wish): Result {
     return this.#machine.preview(commandOf(wish, this.state?.version ?? 0, this.#o.world));
   }
@@ -348,11 +313,7 @@ export class ControlPlane implements PlaneApi {
   }
 
   heardAtMs(id: string): number | null {
-    const { world } = this.#o;
-    const told = this.#hearsayOf(id);
-    if (told === null) return null;
-    const agoMs = told.isAlive ? 0 : Math.max(0, world.clock.monotonicMs() - told.sinceMs);
-    return Math.floor(world.clock.wallMs() - agoMs);
+    return this.#outside.heardAtMs(id);
   }
 
   snapshot(): Promise<Snapshotted> {

@@ -66,7 +66,9 @@ export class Residence {
     if (!this.#wasMember || this.#isGone) return;
     this.#isGone = true;
     const how = removed.ids.get(this.#o.self);
-    this.#o.onGone(`${this.#o.self} is no member of ${cluster.name} any more${how ? ` (${how.how}, by ${how.by})` : ""}`);
+    this.#o.onGone(
+      `${this.#o.self} is no member of ${cluster.name} any more${how ? ` (${how.how}, by ${how.by})` : ""}`,
+    );
   }
 
   async #arrive(): Promise<void> {

@@ -11,7 +11,6 @@ import {
   firstState,
   type RaftState,
   readRecords,
-  sealEntry,
   sealSnapshot,
   sealState,
 } from "./raft-records.ts";
@@ -19,6 +18,7 @@ import { cannotCreate, type RaftIdentity, type RaftLoad, type RaftSave, type Raf
 import { Connection, sqliteCode } from "./sqlite-connection.ts";
 import { prepareDataDir, sizeOf, syncDirectory } from "./sqlite-files.ts";
 import { Mark } from "./sqlite-raft-mark.ts";
+import { PREPARE_SAVES, saveAtOnce } from "./sqlite-raft-save.ts";
 import { DiskFullError } from "./store.ts";
 import { type StoreFailedError, unknownState, unreadable } from "./store-errors.ts";
 
@@ -29,6 +29,8 @@ const SCHEMA = `
 /** Pages of WAL at which a commit also checkpoints (1 MiB): a log is small, and a start reads all of the WAL. */
 const CHECKPOINT_PAGES = 256;
 const BUSY_TIMEOUT_MS = 1_000;
+
+const NO_CHANGE: RaftSave = { hardState: null, snapshot: null, entries: [] };
 
 /** What SQLite says of a file that isn't as it was written. */
 const DAMAGE = new Set(["SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT"]);
@@ -78,7 +80,7 @@ class SqliteRaftStore implements RaftStore {
       // One process, and no file of shared memory. Set before anything is read: the first read takes the lock.
       await connection.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}; PRAGMA locking_mode = EXCLUSIVE`);
       await connection.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-        PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; BEGIN EXCLUSIVE; COMMIT`);
+        PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; BEGIN EXCLUSIVE; COMMIT; ${PREPARE_SAVES}`);
     });
     if (this.#damage !== null) await this.#letGo();
   }
@@ -120,7 +122,7 @@ class SqliteRaftStore implements RaftStore {
     const { generation } = this.#mark;
     if (generation !== null && generation > found.generation)
       return { kind: "damaged", reason: `its last ${generation - found.generation} writes are gone` };
-    await this.#write({ ...found, life: load.life, generation: found.generation + 1 }, async () => {});
+    await this.#writeSave({ ...found, life: load.life, generation: found.generation + 1 }, NO_CHANGE);
     return load;
   }
 
@@ -188,22 +190,35 @@ class SqliteRaftStore implements RaftStore {
 
   async giveUp(reason: string): Promise<void> {
     const state = afterGivingUp(present(this.#state, "it was loaded"), reason);
-    await this.#alone(() => this.#write(state, async () => {}));
+    await this.#alone(() => this.#writeSave(state, NO_CHANGE));
     this.#state = null;
   }
 
   async save(change: RaftSave): Promise<void> {
     const state = afterSave(present(this.#state, "it was loaded"), change);
-    await this.#alone(() => this.#write(state, (connection) => putChange(connection, change)));
+    await this.#alone(() => this.#writeSave(state, change));
+  }
+
+  #writeSave(state: RaftState, change: RaftSave): Promise<void> {
+    return this.#write(state, (connection) => saveAtOnce(connection, state, change));
   }
 
   async compact(snapshot: Snapshot): Promise<void> {
     await this.#alone(() =>
-      this.#write(afterCompact(present(this.#state, "it was loaded"), snapshot), async (connection) => {
+      this.#inTransaction(afterCompact(present(this.#state, "it was loaded"), snapshot), async (connection) => {
         await connection.run("DELETE FROM entries WHERE id <= ?1", snapshot.index);
         await connection.run("INSERT OR REPLACE INTO snapshot VALUES (0, ?1)", sealSnapshot(snapshot));
       }),
     );
+  }
+
+  #inTransaction(state: RaftState, write: (connection: Connection) => Promise<void>): Promise<void> {
+    return this.#write(state, async (connection) => {
+      await connection.run("BEGIN IMMEDIATE");
+      await write(connection);
+      await connection.run("INSERT OR REPLACE INTO state VALUES (0, ?1)", sealState(state));
+      await connection.run("COMMIT");
+    });
   }
 
   /** One durable transaction. After a failure nothing is tried again: the kernel may hold lost pages for clean. */
@@ -211,10 +226,7 @@ class SqliteRaftStore implements RaftStore {
     if (this.#failure) throw this.#failure;
     const connection = present(this.#connection, "it was created");
     try {
-      await connection.run("BEGIN IMMEDIATE");
       await write(connection);
-      await putState(connection, state);
-      await connection.run("COMMIT");
       await this.#mark.write(state.generation);
     } catch (error) {
       // The kernel refused to take the bytes: unlike after a failed fsync, nothing is in doubt.
@@ -280,31 +292,13 @@ class SqliteRaftStore implements RaftStore {
   }
 }
 
-async function putState(connection: Connection, state: RaftState): Promise<void> {
-  await connection.run("INSERT OR REPLACE INTO state VALUES (0, ?1)", sealState(state));
-}
-
-async function putChange(connection: Connection, { snapshot, entries }: RaftSave): Promise<void> {
-  if (snapshot) {
-    await connection.run("DELETE FROM entries");
-    await connection.run("INSERT OR REPLACE INTO snapshot VALUES (0, ?1)", sealSnapshot(snapshot));
-  }
-  const [first] = entries;
-  if (first) await connection.run("DELETE FROM entries WHERE id >= ?1", first.index);
-  for (const entry of entries)
-    await connection.run("INSERT INTO entries VALUES (?1, ?2)", entry.index, sealEntry(entry));
-}
-
 /** A whole log under a name that nobody reads; durable. */
 async function writeDraft(draft: string, state: RaftState, saved: Saved): Promise<void> {
   for (const left of [draft, `${draft}-journal`]) await rm(left, { force: true });
   const connection = await Connection.open(draft, "create");
   try {
-    await connection.exec(`PRAGMA synchronous = FULL; ${SCHEMA}`);
-    await connection.run("BEGIN IMMEDIATE");
-    await putChange(connection, saved);
-    await putState(connection, state);
-    await connection.run("COMMIT");
+    await connection.exec(`PRAGMA synchronous = FULL; ${SCHEMA} ${PREPARE_SAVES}`);
+    await saveAtOnce(connection, state, saved);
   } finally {
     await connection.close();
   }

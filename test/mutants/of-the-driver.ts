@@ -15,6 +15,9 @@ const links = inFile("src/consensus/driver/links.ts");
 const wire = inFile("src/consensus/driver/wire.ts");
 const records = inFile("src/storage/raft-records.ts");
 const sqlite = inFile("src/storage/sqlite-raft.ts");
+const save = inFile("src/storage/sqlite-raft-save.ts");
+
+const coalesce = inFile("src/consensus/driver/coalesce.ts");
 
 const BY_GROUP: Finder = { tests: "test/consensus/driver.test.ts", named: /./ };
 const BY_MEMBER: Finder = { tests: "test/consensus/driver-member.test.ts", named: /./ };
@@ -22,6 +25,7 @@ const BY_SEAT: Finder = { tests: "test/consensus/driver-seat.test.ts", named: /.
 const BY_LOST: Finder = { tests: "test/consensus/lost-log.test.ts", named: /./ };
 const BY_LINKS: Finder = { tests: "test/consensus/links.test.ts", named: /./ };
 const BY_WIRE: Finder = { tests: "test/consensus/wire.test.ts", named: /./ };
+const BY_JOINS: Finder = { tests: "test/consensus/coalesce.test.ts", named: /./ };
 const BY_STORE: Finder = { tests: "test/contract/raft-store.test.ts", named: /./ };
 
 export const ofTheDriver: readonly Mutant[] = [
@@ -47,6 +51,12 @@ export const ofTheDriver: readonly Mutant[] = [
     "data.length > settings.snapshotBytesMax ? data.length : null",
     "data.length > 1e9 ? data.length : null",
   ]),
+  loop("driver-writes-each-alone", BY_GROUP, [
+    "    await new Promise<void>((resolve) => world.timers.soon(resolve));\n",
+    "    void world;\n",
+  ]),
+  coalesce("driver-joins-over-a-gap", BY_JOINS, ["after.prevIndex !== last.index || ", ""]),
+  coalesce("driver-joins-refusals", BY_JOINS, ["before.accepted && after.accepted && ", ""]),
   run("driver-starts-without-its-snapshot", BY_GROUP, [
     "if (snapshot) machine.restore(snapshot.data, snapshot.index);",
     "if (snapshot && life < 2) machine.restore(snapshot.data, snapshot.index);",
@@ -60,7 +70,7 @@ export const ofTheDriver: readonly Mutant[] = [
     'if (this.#state === "aside")',
   ]),
   run("driver-keeps-them-waiting-at-its-end", BY_GROUP, ["    this.proposals.end();\n", ""]),
-  proposals("driver-takes-anothers-entry", BY_GROUP, ["if (id?.node !== this.#node || id.life", "if (!id || id.life"]),
+  proposals("driver-takes-anothers-entry", BY_GROUP, ["if (id?.log !== this.#log || id.life", "if (!id || id.life"]),
   proposals("driver-waits-for-ever", BY_GROUP, [
     "    this.unknown += 1;\n",
     "    if (this.#max > 0) return;\n    this.unknown += 1;\n",
@@ -103,17 +113,13 @@ export const ofTheDriver: readonly Mutant[] = [
     "const committed = Math.max(state.hardState.committed, index);",
     "const committed = Math.max(state.hardState.committed, index * 0);",
   ]),
-  sqlite("driver-keeps-the-contradicted", BY_STORE, [
-    'if (first) await connection.run("DELETE FROM entries WHERE id >= ?1", first.index);',
-    'if (first) await connection.run("DELETE FROM entries WHERE id = ?1", first.index);',
+  save("driver-keeps-the-contradicted", BY_STORE, [
+    "DELETE FROM entries WHERE id >= iif(",
+    "DELETE FROM entries WHERE id = iif(",
   ]),
   sqlite("driver-misses-no-write", BY_STORE, [
     "if (generation !== null && generation > found.generation)",
     "if (generation === -1)",
-  ]),
-  sqlite("driver-half-a-save", BY_STORE, [
-    "  for (const entry of entries)\n",
-    '  await connection.run("COMMIT");\n  await connection.run("BEGIN IMMEDIATE");\n  for (const entry of entries)\n',
   ]),
   core("driver-lost-log-taken-for-impossible", BY_SEAT, [
     "    if (committed > lastIndex)\n",
@@ -177,7 +183,7 @@ export const ofTheDriver: readonly Mutant[] = [
     "    } catch (error) {\n      throw this.#failed(error);\n    }\n    this.#state = null;",
   ]),
   sqlite("driver-giving-up-not-written", BY_STORE, [
-    "    await this.#alone(() => this.#write(state, async () => {}));\n    this.#state = null;",
+    "    await this.#alone(() => this.#writeSave(state, NO_CHANGE));\n    this.#state = null;",
     "    await this.#alone(async () => void state);\n    this.#state = null;",
   ]),
   links("driver-any-incarnation", BY_LINKS, ["  if (epoch !== mine)\n", "  if (epoch < 0)\n"]),
@@ -200,5 +206,9 @@ export const ofTheDriver: readonly Mutant[] = [
   asks("driver-asks-on-a-dead-link", BY_LINKS, [
     "      if (this.#link === dialing) this.#link = null;\n",
     "      void dialing;\n",
+  ]),
+  save("driver-half-a-save", BY_STORE, [
+    "  await connection.run(\n",
+    '  await connection.run("INSERT OR REPLACE INTO state VALUES (0, ?1)", sealState(state));\n  await connection.run(\n',
   ]),
 ];

@@ -96,28 +96,35 @@ function expecting(count: number): (config: Config) => Config {
 }
 
 describe("a member whose directory was emptied", () => {
-  it.each(["us", "ap"])("comes back without a vote until it has been taken in again, and nothing is lost (%s)", (name) =>
-    inCluster(4, async (cluster) => {
-      await cluster.startAll();
-      await voters(cluster, 3);
-      await agreed(cluster, "eu", POLICY);
-      expect(await put(cluster, name, "k")).toBe(204);
-      await cluster.converged();
-      const before = instanceOf(cluster, "eu", name);
-      const { incarnation, id } = present(planeOf(cluster, "eu").state, "founded").cluster;
-      cluster.crash(name);
-      cluster.wipe(name);
-      cluster.start(name);
-      await cluster.until(() => {
-        const after = instanceOf(cluster, "eu", name);
-        return after !== null && after !== before;
-      }, 60_000, "its new log is known");
-      await voters(cluster, 3, 120_000);
-      await alike(cluster);
-      await cluster.converged();
-      expect(planeOf(cluster, name).state?.policies.has("carts")).toBe(true);
-      expect(planeOf(cluster, name).state?.cluster).toMatchObject({ incarnation, id });
-    }));
+  it.each(["us", "ap"])(
+    "comes back without a vote until it has been taken in again, and nothing is lost (%s)",
+    (name) =>
+      inCluster(4, async (cluster) => {
+        await cluster.startAll();
+        await voters(cluster, 3);
+        await agreed(cluster, "eu", POLICY);
+        expect(await put(cluster, name, "k")).toBe(204);
+        await cluster.converged();
+        const before = instanceOf(cluster, "eu", name);
+        const { incarnation, id } = present(planeOf(cluster, "eu").state, "founded").cluster;
+        cluster.crash(name);
+        cluster.wipe(name);
+        cluster.start(name);
+        await cluster.until(
+          () => {
+            const after = instanceOf(cluster, "eu", name);
+            return after !== null && after !== before;
+          },
+          60_000,
+          "its new log is known",
+        );
+        await voters(cluster, 3, 120_000);
+        await alike(cluster);
+        await cluster.converged();
+        expect(planeOf(cluster, name).state?.policies.has("carts")).toBe(true);
+        expect(planeOf(cluster, name).state?.cluster).toMatchObject({ incarnation, id });
+      }),
+  );
 
   it("never elects a leader that lacks what was committed: alone with one that was cut off, it decides nothing", () =>
     inCluster(5, async (cluster) => {
@@ -149,7 +156,10 @@ describe("an older copy of a member's directory, put back", () => {
       await cluster.startAll();
       await voters(cluster, 3);
       const leader = await elected(cluster);
-      const name = present(cluster.names.find((one) => one !== leader), "three run");
+      const name = present(
+        cluster.names.find((one) => one !== leader),
+        "three run",
+      );
       await cluster.stop(name);
       const old = cluster.wholeImage(name);
       await startOne(cluster, name);
@@ -169,11 +179,7 @@ describe("an older copy of a member's directory, put back", () => {
     }));
 });
 
-const FIVE: readonly NodeSpec[] = [
-  ...THREE_REGIONS,
-  { name: "eu2", region: "eu" },
-  { name: "us2", region: "us" },
-];
+const FIVE: readonly NodeSpec[] = [...THREE_REGIONS, { name: "eu2", region: "eu" }, { name: "us2", region: "us" }];
 
 const FOUNDER_ALONE = (config: Config, name: string): Config => ({
   ...config,
@@ -244,7 +250,8 @@ describe("four that join one founder, over three regions", () => {
         await voters(cluster, 5, 300_000);
         await alike(cluster);
         await cluster.converged();
-        for (const name of cluster.names) for (let i = 0; i < 20; i++) expect(await get(cluster, name, `before-${i}`)).toBe(200);
+        for (const name of cluster.names)
+          for (let i = 0; i < 20; i++) expect(await get(cluster, name, `before-${i}`)).toBe(200);
       },
       { nodes: FIVE, config: FOUNDER_ALONE },
     ));
@@ -303,7 +310,10 @@ describe("four that join one founder, over three regions", () => {
           ifVersion: null,
         });
         const three = await voters(cluster, 3, 120_000);
-        const dead = present(three.find((name) => name !== "eu" && name !== planeOf(cluster, "eu").status().leader), "two others");
+        const dead = present(
+          three.find((name) => name !== "eu" && name !== planeOf(cluster, "eu").status().leader),
+          "two others",
+        );
         cluster.crash(dead);
         const hasGone = (): boolean => !planes(cluster).some((plane) => plane.status().voters.includes(dead));
         await cluster.until(hasGone, 120_000, "another one votes in its place");
@@ -378,7 +388,9 @@ describe("a quorum that is lost for good", () => {
       const ask = { config: cluster.config("eu"), world: node.world };
       await expect(recover({ ...ask, voters: ["eu"], cluster: "other" })).rejects.toThrow(/belongs to cluster test/);
       await expect(recover({ ...ask, voters: ["us"], cluster: "test" })).rejects.toThrow(/name eu itself/);
-      await expect(recover({ ...ask, voters: ["eu", "nobody"], cluster: "test" })).rejects.toThrow(/nobody is no member/);
+      await expect(recover({ ...ask, voters: ["eu", "nobody"], cluster: "test" })).rejects.toThrow(
+        /nobody is no member/,
+      );
       node.crash();
       expect(cluster.wholeImage("eu").raft.entries).toEqual(before.raft.entries);
       cluster.start("eu");

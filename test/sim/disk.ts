@@ -46,7 +46,10 @@ export class SimDisk implements DiskPace {
 
   /** As if nothing had ever been there. Not while it is open. */
   empty(dataDir: string): void {
-    assert(!this.#inUse.has(dataDir) && !this.#inUse.has(raftOf(dataDir)), "a directory is emptied while nobody has it open");
+    assert(
+      !this.#inUse.has(dataDir) && !this.#inUse.has(raftOf(dataDir)),
+      "a directory is emptied while nobody has it open",
+    );
     this.#stores.delete(dataDir);
     this.#images.delete(dataDir);
     this.#rafts.delete(dataDir);

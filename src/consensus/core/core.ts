@@ -73,7 +73,11 @@ export function founded(voters: readonly Id[], data: Uint8Array): Saved {
 
 /** What one node begins with that goes on alone from a group whose quorum is lost: later than all that it had.
  *  @param last of its old log; what follows must never look older than what was read before */
-export function goesOnAlone(self: Id, last: { readonly index: number; readonly term: number }, data: Uint8Array): Saved {
+export function goesOnAlone(
+  self: Id,
+  last: { readonly index: number; readonly term: number },
+  data: Uint8Array,
+): Saved {
   const [index, term] = [last.index + 1, last.term + 1];
   const { snapshot } = founded([self], data);
   const { group } = present(snapshot, "a group is founded with a snapshot");

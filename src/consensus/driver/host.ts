@@ -43,7 +43,6 @@ export interface LogInHand {
   readonly isEmpty: boolean;
 }
 
-
 export type LeaderListener = (leader: Id | null, term: number) => void;
 
 /** Drives one member of a Raft group on a World: its log, whether it may take part with that, and while it does, a `Run`. */

@@ -8,11 +8,12 @@ import { sizeOf } from "../core/log.ts";
 import type { Message } from "../core/messages.ts";
 import type { Id } from "../core/quorum.ts";
 import type { Raft, Ready } from "../core/raft.ts";
+import { coalesced } from "./coalesce.ts";
 import { Latencies } from "./latencies.ts";
 import type { LinearReads } from "./linear-reads.ts";
 import { type Proposals, unframe } from "./proposals.ts";
 import { RaftRefusal } from "./refusal.ts";
-import type { RaftSettings } from "./settings.ts";
+import { MESSAGE_BYTES_MAX, type RaftSettings } from "./settings.ts";
 import type { StateMachine } from "./state-machine.ts";
 
 /** How often a full disk is tried again. */
@@ -79,7 +80,9 @@ export class ReadyLoop<Result> {
     this.#promised = saved;
   }
 
-  /** Does what there is to do, and goes on until there is nothing more. Called in the midst of it, it only returns. */
+  /** Does what there is to do, from the end of this turn of the loop on, and goes on until there is nothing more. Called in
+   *  the midst of it, it only returns. At once would be too early: proposals and messages come many in a turn, and the first
+   *  alone would keep all others waiting for its write. */
   run(): void {
     if (this.#isBusy || this.#isStopped) return;
     this.#isBusy = true;
@@ -108,7 +111,8 @@ export class ReadyLoop<Result> {
   }
 
   async #drain(): Promise<void> {
-    const { raft, onFailure } = this.#o;
+    const { raft, onFailure, world } = this.#o;
+    await new Promise<void>((resolve) => world.timers.soon(resolve));
     try {
       for (;;) {
         this.#watch();
@@ -126,7 +130,7 @@ export class ReadyLoop<Result> {
 
   async #carryOut(ready: Ready): Promise<void> {
     const { raft, store, send, world } = this.#o;
-    for (const message of ready.messages) send(message);
+    for (const message of coalesced(ready.messages, MESSAGE_BYTES_MAX)) send(message);
     this.#apply(ready);
     const save = this.#saveOf(ready);
     if (save) {
@@ -137,7 +141,7 @@ export class ReadyLoop<Result> {
       if (this.#isStopped) return;
     }
     raft.durable();
-    for (const message of ready.afterDurable) if (message.to !== raft.id) send(message);
+    for (const message of coalesced(ready.afterDurable, MESSAGE_BYTES_MAX)) if (message.to !== raft.id) send(message);
   }
 
   /** A full disk is no doubt about what is on it: this member says nothing new until there is room, and the others go on

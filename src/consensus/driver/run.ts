@@ -49,7 +49,9 @@ export class Run<Result> implements FigureSources<Result> {
     const proposals = new Proposals<Result>(world, identity.instance, life, inFlightMax);
     // An emptied node counts its lives from one again, but with another log.
     const readsFrom = Number.parseInt(identity.instance.slice(0, 5), 16) + life;
-    const reads = new LinearReads(world, readsFrom, inFlightMax, electionTicks, (id) => this.#ask((core) => core.read(id)));
+    const reads = new LinearReads(world, readsFrom, inFlightMax, electionTicks, (id) =>
+      this.#ask((core) => core.read(id)),
+    );
     const onLeader = (leader: Id | null, term: number): void => this.#onLeader(leader, term);
     this.loop = new ReadyLoop<Result>({ ...options, raft, proposals, reads, onLeader }, saved.hardState);
     this.ticker = new Ticker(world, settings.tickMs, () => {
