@@ -49,7 +49,7 @@ function commandOf<K extends string, S extends z.ZodRawShape>(kind: K, fields: S
 
 const member = name;
 /** By its name: a request through a balancer must not change whatever cluster it lands on. */
-const cluster = name;
+const cluster = clusterSchema.shape.name;
 
 const life = [
   commandOf("init", {

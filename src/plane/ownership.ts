@@ -3,7 +3,7 @@ import { type ControlState, ownersOf } from "../control/state.ts";
 import { present } from "../kernel/assert.ts";
 import { type NodeId, parseNodeId, parseRegion } from "../kernel/ids.ts";
 import type { Owner, Owners } from "../replication/owners.ts";
-import { parseAddress } from "../world/world.ts";
+import { type Address, parseAddress } from "../world/world.ts";
 
 /** Whoever the state says owns the data does from now on (I11), and a node that owns none answers no questions about it. */
 export function follow(state: ControlState | null, owners: Owners, self: NodeId, cluster: ClusterConfig): void {
@@ -14,13 +14,23 @@ export function follow(state: ControlState | null, owners: Owners, self: NodeId,
   owners.notServing = whyNotServing(state, self, cluster);
 }
 
-function ownersIn(state: ControlState, { owners }: ClusterConfig): Owner[] {
+function ownersIn(state: ControlState, cluster: ClusterConfig): Owner[] {
   return ownersOf(state).map((id) => {
-    const { region, addresses } = present(state.members.get(id), "owners are members");
-    const configured = owners.find((owner) => owner.id === id)?.peer;
-    const peer = addresses.peer === null ? configured : parseAddress(addresses.peer);
+    const { region } = present(state.members.get(id), "owners are members");
+    const peer = peerAddressIn(state, id, cluster);
     return { id: parseNodeId(id), region: parseRegion(region), ...(peer && { peer }) };
   });
+}
+
+/** Where to dial a node until gossip knows better. */
+export function peerAddressIn(
+  state: ControlState | null,
+  node: string,
+  { owners }: Pick<ClusterConfig, "owners">,
+): Address | null {
+  const committed = state?.members.get(node)?.addresses.peer ?? null;
+  const configured = owners.find(({ id }) => id === node)?.peer ?? null;
+  return committed === null ? configured : parseAddress(committed);
 }
 
 function isSame(a: readonly Owner[], b: readonly Owner[]): boolean {

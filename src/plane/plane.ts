@@ -17,13 +17,13 @@ import { InputError, present } from "../kernel/assert.ts";
 import { EMPTY_BYTES } from "../kernel/bytes.ts";
 import type { PeerDoor } from "../peer/door.ts";
 import type { Owners } from "../replication/owners.ts";
-import { type Address, parseAddress, type Timer, type World } from "../world/world.ts";
+import type { Address, Timer, World } from "../world/world.ts";
 import type { PlaneApi, Wish } from "./api.ts";
 import { commandOf } from "./command-of.ts";
 import { Keeper, type Notebook } from "./keeper.ts";
 import { formatTag, type Neighbour, type StateTag, tagOf } from "./neighbours.ts";
 import { Outside } from "./outside.ts";
-import { follow } from "./ownership.ts";
+import { follow, peerAddressIn } from "./ownership.ts";
 import { type CopyProgress, Residence } from "./residence.ts";
 import { Seat } from "./seat.ts";
 import { Steward } from "./steward.ts";
@@ -186,7 +186,7 @@ export class ControlPlane implements PlaneApi {
       heartbeatMs: door.heartbeatMs,
       door,
       epoch: () => this.#epoch,
-      addressOf: (node) => this.#addressOf(node),
+      addressOf: (node) => this.#o.gossipedAddress(node) ?? peerAddressIn(this.state, node, this.#o.config.cluster),
       receive: (from, bytes) => {
         this.#steward.heard(from);
         host.receive(from, bytes);
@@ -392,11 +392,5 @@ export class ControlPlane implements PlaneApi {
     } finally {
       this.#isLooking = false;
     }
-  }
-
-  #addressOf(node: string): Address | null {
-    const committed = this.state?.members.get(node)?.addresses.peer ?? null;
-    const configured = this.#o.config.cluster.owners.find(({ id }) => id === node)?.peer ?? null;
-    return this.#o.gossipedAddress(node) ?? (committed === null ? configured : parseAddress(committed));
   }
 }

@@ -7,6 +7,9 @@ import { EVERYONE } from "../sim/links.ts";
 import { INSTANCE } from "./members.ts";
 import { NAMES, watch, withGroup } from "./sim-group.ts";
 
+/** Ids of reads begin with what the log's instance begins with. */
+const LOG = Number.parseInt(INSTANCE.slice(0, 5), 16);
+
 describe("a member", () => {
   it("that stands still for long doesn't take its own sleep for its leader's silence", async () => {
     await withGroup(async (group) => {
@@ -60,7 +63,7 @@ describe("a member", () => {
       const seen = watch(group.at(other).host.read(500));
       for (const life of [0, 1, 3])
         for (const n of [1, 2]) {
-          const id = life * 2 ** 31 + n;
+          const id = (LOG + life) * 2 ** 31 + n;
           group
             .at(other)
             .host.receive(leader, encodeMessage({ type: "read-reply", from: leader, to: other, id, index: 1 }));
@@ -71,7 +74,7 @@ describe("a member", () => {
         .at(other)
         .host.receive(
           leader,
-          encodeMessage({ type: "read-reply", from: leader, to: other, id: 2 * 2 ** 31 + 1, index: 1 }),
+          encodeMessage({ type: "read-reply", from: leader, to: other, id: (LOG + 2) * 2 ** 31 + 1, index: 1 }),
         );
       await group.kernel.sleep(1);
       expect(seen.value).toBeGreaterThanOrEqual(1);

@@ -70,7 +70,7 @@ export const ofTheDriver: readonly Mutant[] = [
     'if (this.#state === "aside")',
   ]),
   run("driver-keeps-them-waiting-at-its-end", BY_GROUP, ["    this.proposals.end();\n", ""]),
-  proposals("driver-takes-anothers-entry", BY_GROUP, ["if (id?.log !== this.#log || id.life", "if (!id || id.life"]),
+  proposals("driver-takes-anothers-entry", BY_GROUP, ["if (id?.node !== this.#node || id.log", "if (!id || id.log"]),
   proposals("driver-waits-for-ever", BY_GROUP, [
     "    this.unknown += 1;\n",
     "    if (this.#max > 0) return;\n    this.unknown += 1;\n",
@@ -81,7 +81,7 @@ export const ofTheDriver: readonly Mutant[] = [
     "if (index === null) continue;",
   ]),
   reads("driver-reads-of-another-life", BY_MEMBER, [
-    "this.#nextId = life * IDS_PER_LIFE + 1;",
+    "this.#nextId = (life % LIVES) * IDS_PER_LIFE + 1;",
     "this.#nextId = life * 0 + 1;",
   ]),
   reads("driver-never-asks-again", BY_GROUP, ["      waiting.age = 0;\n", "      if (waiting.age >= 0) continue;\n"]),

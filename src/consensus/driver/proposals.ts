@@ -2,6 +2,7 @@ import { InputError } from "../../kernel/assert.ts";
 import { Reader, Writer } from "../../kernel/bytes.ts";
 import type { Timer, World } from "../../world/world.ts";
 import type { Payload } from "../core/log.ts";
+import type { Id } from "../core/quorum.ts";
 import { Latencies } from "./latencies.ts";
 import { OutcomeUnknown, RaftRefusal } from "./refusal.ts";
 
@@ -9,10 +10,13 @@ import { OutcomeUnknown, RaftRefusal } from "./refusal.ts";
 const RETRY_AFTER_MS = 100;
 /** Of the frame that a proposal's bytes travel in. */
 const VERSION = 1;
+/** Of an instance: enough to tell one node's logs apart. */
+const LOG_DIGITS = 8;
 
 /** Which proposal an entry came from: whoever asked must not take another's entry for its own. */
 interface ProposalId {
-  /** Instance of the log of who asked: an emptied node counts its lives from one again. */
+  readonly node: Id;
+  /** Which of its logs: an emptied node counts its lives from one again. */
   readonly log: string;
   readonly life: number;
   readonly counter: number;
@@ -36,7 +40,7 @@ export function unframe(data: Uint8Array): { readonly id: ProposalId | null; rea
   if (data.length === 0) return { id: null, data };
   const reader = new Reader(data);
   if (reader.u8() !== VERSION) throw new InputError("bad-proposal", "a proposal of another version");
-  const id = { log: reader.text(), life: reader.uint(), counter: reader.uint() };
+  const id = { node: reader.text(), log: reader.text(), life: reader.uint(), counter: reader.uint() };
   return { id, data: reader.raw(reader.left) };
 }
 
@@ -50,6 +54,7 @@ export function checkForwarded(payload: Payload, bytesMax: number): void {
 /** Proposals of this node that are not settled yet: each is settled once, and none waits for ever. */
 export class Proposals<Result> {
   readonly #world: World;
+  readonly #node: Id;
   readonly #log: string;
   readonly #life: number;
   readonly #max: number;
@@ -60,10 +65,11 @@ export class Proposals<Result> {
   unknown = 0;
   refused = 0;
 
-  /** @param log instance of this node's log @param life never the same for two runs with that log */
-  constructor(world: World, log: string, life: number, max: number) {
+  /** @param life never the same for two runs of the log with that instance */
+  constructor(world: World, node: Id, { instance, life }: { instance: string; life: number }, max: number) {
     this.#world = world;
-    this.#log = log;
+    this.#node = node;
+    this.#log = instance.slice(0, LOG_DIGITS);
     this.#life = life;
     this.#max = max;
   }
@@ -96,12 +102,12 @@ export class Proposals<Result> {
   }
 
   #frame(counter: number, bytes: Uint8Array): Uint8Array {
-    return new Writer().u8(VERSION).text(this.#log).uint(this.#life).uint(counter).raw(bytes).finish();
+    return new Writer().u8(VERSION).text(this.#node).text(this.#log).uint(this.#life).uint(counter).raw(bytes).finish();
   }
 
   /** An entry was applied here. */
   settle(id: ProposalId | null, index: number, result: Result): void {
-    if (id?.log !== this.#log || id.life !== this.#life) return;
+    if (id?.node !== this.#node || id.log !== this.#log || id.life !== this.#life) return;
     const waiting = this.#take(id.counter);
     if (!waiting) return; // its time was over
     this.applied += 1;

@@ -46,7 +46,7 @@ export class Run<Result> implements FigureSources<Result> {
     if (snapshot) machine.restore(snapshot.data, snapshot.index);
     const raft = new Raft(coreConfig(node, settings), saved, world.rng.fork());
     const { inFlightMax, electionTicks } = settings;
-    const proposals = new Proposals<Result>(world, identity.instance, life, inFlightMax);
+    const proposals = new Proposals<Result>(world, node, { instance: identity.instance, life }, inFlightMax);
     // An emptied node counts its lives from one again, but with another log.
     const readsFrom = Number.parseInt(identity.instance.slice(0, 5), 16) + life;
     const reads = new LinearReads(world, readsFrom, inFlightMax, electionTicks, (id) =>

@@ -65,14 +65,14 @@ interface Attempt {
 }
 
 /** Was the same asked before, and agreed, and only the answer lost? A token that is used up lets nobody else in: it must be
- *  the very node that it let in, which hasn't begun yet, and the token not expired or revoked since. */
+ *  the very node that it let in, which hasn't begun yet (it has claimed no log), and the token not expired or revoked since. */
 function isRepeated(api: Api, { slug, token: id, member }: Attempt): boolean {
   if (slug !== "node-exists" && slug !== "token-used") return false;
   // Both are said of a token whose secret was right.
   const { members, joinTokens } = stateOf(api);
   const token = joinTokens.get(id);
   const known = members.get(member.id);
-  if (!token || known?.state !== "joining" || token.usesLeft === token.uses) return false;
+  if (!token || known?.state !== "joining" || known.instance !== null || token.usesLeft === token.uses) return false;
   if (token.expiresAtMs <= api.world.clock.wallMs() || (token.region ?? member.region) !== member.region) return false;
   return saidOf(known) === saidOf(member);
 }
