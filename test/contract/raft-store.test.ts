@@ -233,8 +233,9 @@ describe("a SQLite file of a Raft log", () => {
     async (end) => {
       const dataDir = await withLog(end);
       const old = await copyOf(dataDir);
-      for (let times = 0; times < 2; times++) await replaced(dataDir);
-      expect(JSON.parse(await startOf(dataDir))).toMatchObject({ entries: [], snapshot: null });
+      await replaced(dataDir);
+      // Nobody has loaded it here yet.
+      expect(JSON.parse(await startOf(await copyOf(dataDir)))).toMatchObject({ entries: [], snapshot: null });
       for (const name of await readdir(old))
         if (!name.endsWith(".mark")) await copyFile(join(old, name), join(dataDir, name));
       expect(await startOf(dataDir)).toMatch(/refused: its last \d+ writes are gone/);
