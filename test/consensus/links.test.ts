@@ -238,6 +238,23 @@ describe("links of two incarnations", () => {
     });
   });
 
+  it("are closed and opened anew by who learns of another one, before anybody has to refuse them", async () => {
+    await withEnds(async (kernel, a, epochOfA) => {
+      const epochOfB = { now: 1 };
+      const b = await endOf(kernel, "b", false, epochOfB);
+      a.links.send(beat(0));
+      await kernel.until(() => b.received.length === 1, 1_000);
+      epochOfA.now = 2;
+      epochOfB.now = 2;
+      a.links.reopen();
+      expect(upTo(a)).toBe(false);
+      a.links.send(beat(1));
+      await kernel.until(() => b.received.length === 2, 1_000);
+      expect(a.links.status()).toMatchObject([{ isUp: true, dropped: 0 }]);
+      expect(b.linked()).toBe(1);
+    });
+  });
+
   it("that were being opened when another began are opened again", async () => {
     await withEnds(async (kernel, a, epochOfA) => {
       const b = await endOf(kernel, "b", false, { now: 2 });
@@ -277,12 +294,29 @@ describe("a question to another node", () => {
       await expect(asked(a, "echo")).rejects.toThrow(/cannot connect|refused/);
       await expect(a.links.ask("nobody", "echo", utf8(""), 100)).rejects.toThrow(/not known yet/);
       expect(kernel.nowMs - started).toBeLessThan(2_100);
-      const b = await endOf(kernel, "b");
+      await endOf(kernel, "b");
       await expect(asked(a, "nonsense")).rejects.toThrow(/unknown request: nonsense/);
       await expect(asked(a, "nonsense")).rejects.toBeInstanceOf(LinkError);
       await expect(asked(a, "late", "", 300)).rejects.toThrow(/within \d+ ms/);
       await expect(asked(a, "large")).rejects.toThrow(/the limit is/);
       await expect(a.links.ask("b", "echo", new Uint8Array(ASK_BYTES_MAX + 1), 100)).rejects.toBeInstanceOf(InputError);
+    });
+  });
+
+  it("waits no longer for a link than it said", async () => {
+    await withEnds(async (kernel, a) => {
+      await endOf(kernel, "b");
+      kernel.cut("a", "b");
+      const startedMs = kernel.nowMs;
+      await expect(asked(a, "echo", "", 300)).rejects.toThrow(/no link to b within 300 ms/);
+      expect(kernel.nowMs - startedMs).toBeLessThan(400);
+    });
+  });
+
+  it("is no longer waited for than it said when the link is cut, and asked again over another one", async () => {
+    await withEnds(async (kernel, a) => {
+      const b = await endOf(kernel, "b");
+      await asked(a, "echo");
       kernel.cut("a", "b");
       const cutOffMs = kernel.nowMs;
       await expect(asked(a, "echo", "", 300)).rejects.toBeInstanceOf(LinkError);

@@ -43,7 +43,8 @@ async function copyOf(dataDir: string): Promise<string> {
     const before = await filesOf(dataDir);
     const files = (await readdir(dataDir)).sort((a, b) => rank(a) - rank(b));
     try {
-      for (const file of files) await copyFile(join(dataDir, file), join(copy, file));
+      // Not `copyFile`: it never ends (seen) when its source is cut shorter meanwhile.
+      for (const file of files) await writeFile(join(copy, file), await readFile(join(dataDir, file)));
       if ((await filesOf(dataDir)) === before) return copy;
     } catch (error) {
       if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
@@ -232,8 +233,9 @@ describe("a SQLite file of a Raft log", () => {
     async (end) => {
       const dataDir = await withLog(end);
       const old = await copyOf(dataDir);
-      for (let times = 0; times < 2; times++) await replaced(dataDir);
-      expect(JSON.parse(await startOf(dataDir))).toMatchObject({ entries: [], snapshot: null });
+      await replaced(dataDir);
+      // Nobody has loaded it here yet.
+      expect(JSON.parse(await startOf(await copyOf(dataDir)))).toMatchObject({ entries: [], snapshot: null });
       for (const name of await readdir(old))
         if (!name.endsWith(".mark")) await copyFile(join(old, name), join(dataDir, name));
       expect(await startOf(dataDir)).toMatch(/refused: its last \d+ writes are gone/);

@@ -170,10 +170,6 @@ export const ofTheDriver: readonly Mutant[] = [
     "this.#state ? 0 : 0",
   ]),
   sqlite("driver-new-log-reads-the-old-wal", BY_STORE, ["    await rm(wal);\n", ""]),
-  sqlite("driver-old-log-without-its-end", BY_STORE, [
-    'await this.#connection?.all("PRAGMA wal_checkpoint(TRUNCATE)");',
-    "",
-  ]),
   sqlite("driver-old-log-goes-first", BY_STORE, [
     "      await writeDraft(draft, state, saved);\n",
     "      await rm(this.#file, { force: true });\n      await writeDraft(draft, state, saved);\n",
