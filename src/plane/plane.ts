@@ -3,6 +3,7 @@ import type { Message } from "../consensus/core/messages.ts";
 import { RaftHost } from "../consensus/driver/host.ts";
 import { type RaftLinkStatus, RaftLinks } from "../consensus/driver/links.ts";
 import type { Snapshotted } from "../consensus/driver/ready-loop.ts";
+import { RaftRefusal } from "../consensus/driver/refusal.ts";
 import { RAFT_SETTINGS, type RaftSettings } from "../consensus/driver/settings.ts";
 import type { Applied } from "../consensus/driver/state-machine.ts";
 import type { RaftStatus } from "../consensus/driver/status.ts";
@@ -192,6 +193,7 @@ export class ControlPlane implements PlaneApi {
         host.receive(from, bytes);
       },
       answer: (op, body, caller) => this.#outside.answer(op, body, caller),
+      broke: (node) => host.linkBroke(node),
       snapshotEnded: (to, arrived) => host.snapshotEnded(to, arrived),
     });
   }
@@ -386,9 +388,10 @@ export class ControlPlane implements PlaneApi {
       await this.#seat.look();
       await this.#residence.look();
     } catch (error) {
-      // Storage failed, or a state was impossible (I13).
       if (this.#isStopped) return;
-      this.#o.onFailure(error instanceof Error ? error.message : String(error));
+      // No room now, or a seat that is just ending: the next look tries again. All else is a failure (I13).
+      if (error instanceof RaftRefusal) this.#o.world.log.info("plane.not-now", { reason: error.message });
+      else this.#o.onFailure(error instanceof Error ? error.message : String(error));
     } finally {
       this.#isLooking = false;
     }

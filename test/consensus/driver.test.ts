@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { OutcomeUnknown, RaftRefusal } from "../../src/consensus/driver/refusal.ts";
+import { RAFT_SETTINGS } from "../../src/consensus/driver/settings.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import { EVERYONE } from "../sim/links.ts";
 import { INSTANCE } from "./members.ts";
@@ -51,6 +52,19 @@ describe("a group of three members", () => {
       await group.start(first);
       await group.level();
       expect(group.at(first).ledger.words).toEqual(["first", "before", "while it was away"]);
+    });
+  });
+
+  it("need not wait for a leader whose process ended: its links broke", async () => {
+    await withGroup(async (group) => {
+      await group.found();
+      const first = await group.elected();
+      await group.kernel.sleep(3_000);
+      group.crash(first);
+      const { nowMs } = group.kernel;
+      expect(await group.elected()).not.toBe(first);
+      // Whoever only hears nothing waits for ten ticks at least.
+      expect(group.kernel.nowMs - nowMs).toBeLessThan(RAFT_SETTINGS.tickMs * RAFT_SETTINGS.electionTicks);
     });
   });
 

@@ -19,6 +19,8 @@ interface End {
   readonly linked: () => number;
   readonly received: { readonly from: string; readonly message: Message }[];
   readonly ended: { readonly to: string; readonly arrived: boolean }[];
+  /** Whose link is said to have broken. */
+  readonly broken: string[];
 }
 
 const HOSTS: Readonly<Record<string, string>> = { a: "10.1.0.1", b: "10.1.0.2" };
@@ -32,6 +34,7 @@ async function endOf(kernel: SimKernel, name: string, refuses = false, epoch = {
   const hello = makeHello({ cluster, node: { id: name, region: "eu" }, layout }, world.sha256);
   const door = new PeerDoor({ world, mine: hello, heartbeatMs: 1_000, attribute: () => {} });
   const received: { from: string; message: Message }[] = [];
+  const broken: string[] = [];
   const ended: { to: string; arrived: boolean }[] = [];
   const links = new RaftLinks({
     world,
@@ -44,6 +47,7 @@ async function endOf(kernel: SimKernel, name: string, refuses = false, epoch = {
       received.push({ from, message: decodeMessage(bytes) });
     },
     snapshotEnded: (to, arrived) => ended.push({ to, arrived }),
+    broke: (peer) => broken.push(peer),
     epoch: () => epoch.now,
     answer: (op, body, caller) => answerOf(name, op, body, caller),
   });
@@ -60,7 +64,7 @@ async function endOf(kernel: SimKernel, name: string, refuses = false, epoch = {
     };
     door.accept(stream);
   });
-  return { node, links, linked: () => open, received, ended };
+  return { node, links, linked: () => open, received, ended, broken };
 }
 
 /** `echo` says who was asked by whom for what; `late` never answers, `large` too much. */
@@ -113,8 +117,10 @@ describe("links between members", () => {
       const b = await endOf(kernel, "b");
       a.links.send(beat(0));
       await kernel.until(() => upTo(a) === true, 1_000);
+      expect(a.broken).toEqual([]);
       b.node.crash();
       await kernel.until(() => upTo(a) === false, 10_000);
+      expect(a.broken).toEqual(["b"]);
       const back = await endOf(kernel, "b");
       for (let i = 0; back.received.length === 0 && i < 30; i++) {
         a.links.send(beat(i));

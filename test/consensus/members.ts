@@ -85,6 +85,7 @@ export async function startMember(options: MemberOptions): Promise<Member> {
       member.host.receive(from, message);
     },
     snapshotEnded: (to, arrived) => member?.host.snapshotEnded(to, arrived),
+    broke: (peer) => member?.host.linkBroke(peer),
     epoch: () => 1,
     answer: (op) => Promise.reject(new InputError("unknown-op", `unknown request: ${op}`)),
   });

@@ -30,6 +30,8 @@ const shippedByOthers: readonly Mutant[] = [
     '  "append",\n  "append-reply",\n  "snapshot",',
   ]),
   raft("raft-removed-disturbs", BY_STORIES, ["if (hasLeader && !message.transfer) return;", "hasLeader;"]),
+  raft("raft-doubts-whoever-breaks", BY_STORIES, ['core.role === "follower" && core.leader === node', 'node !== ""']),
+  core("raft-doubts-with-its-leader", BY_STORIES, ["    this.leader = null;\n    const soon", "    const soon"]),
   reads("raft-read-before-first-commit", BY_STORIES, [
     "if (this.#hasCommittedInTerm()) this.#start(id, from);",
     "if (id >= 0) this.#start(id, from);",

@@ -84,6 +84,9 @@ export function goesOnAlone(
   return { hardState: { term, vote: null, committed: index }, snapshot: { index, term, group, data }, entries: [] };
 }
 
+/** Over so many ticks are the candidates spread that have seen their leader's link break. */
+const DOUBT_TICKS = 4;
+
 /** May be sent before anything is on disk: they promise nothing. All others wait (Ongaro 2014, §10.2.1). */
 const UNBOUND: ReadonlySet<Message["type"]> = new Set<Message["type"]>([
   "append",
@@ -215,6 +218,14 @@ export class Core {
 
   resetTimeout(): void {
     this.electionTimeout = this.config.electionTicks + this.#rng.below(this.config.electionTicks);
+  }
+
+  /** The leader may be gone: others may lead, and this one would soon. Not all at once, and soon enough for a message of the
+   *  leader's to come first if it lives. */
+  doubtLeader(): void {
+    this.leader = null;
+    const soon = this.electionTimeout - 1 - this.#rng.below(DOUBT_TICKS);
+    this.electionElapsed = Math.max(this.electionElapsed, soon);
   }
 
   /** Throws InputError when it can't be done from here. */

@@ -115,6 +115,13 @@ export class Raft {
       throw new InputError("too-many-reads", "too many reads wait for a quorum: try again");
   }
 
+  /** The link to a node broke. Where that is the leader it may be gone, and need not be waited for as long as if it were only
+   *  silent. A hint: whatever it says, it takes a majority that hears of no leader to begin a term (pre-vote). */
+  linkBroke(node: Id): void {
+    const core = this.#core;
+    if (core.role === "follower" && core.leader === node) core.doubtLeader();
+  }
+
   /** Hands leadership to a voter, if it catches up within an election's time. */
   transfer(target: Id): void {
     const { leader, config } = this.#core;

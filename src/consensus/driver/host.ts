@@ -315,6 +315,11 @@ export class RaftHost<Result> {
     }
   }
 
+  /** A link to that node, which was up, broke: it may be gone. */
+  linkBroke(node: Id): void {
+    if (this.#state === "running") this.#run?.step((core) => core.linkBroke(node));
+  }
+
   /** What became of a snapshot that was handed to `send`. */
   snapshotEnded(to: Id, arrived: boolean): void {
     if (this.#state === "running") this.#present().step((core) => core.snapshotEnded(to, arrived));

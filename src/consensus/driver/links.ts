@@ -22,6 +22,8 @@ export interface RaftLinksOptions {
   /** Takes what `from` sent. Throws InputError on what it doesn't take: the link is closed with that reason. */
   readonly receive: (from: Id, message: Uint8Array) => void;
   readonly snapshotEnded: (to: Id, arrived: boolean) => void;
+  /** A link that was up broke, and not because we closed it. */
+  readonly broke: (node: Id) => void;
   /** Answers what another node asks (`ask`), of whatever incarnation: who is behind must be able to learn that. A rejection is
    *  told to it as text. */
   readonly answer: (op: string, body: Uint8Array, caller: Hello) => Promise<Uint8Array>;
@@ -229,6 +231,7 @@ class RaftPeer {
     const livedMs = this.#o.world.clock.monotonicMs() - this.#upSinceMs;
     if (livedMs >= STEADY_MS) this.#retryMs = FIRST_RETRY_MS;
     this.#down(reason, this.#nextRetryMs());
+    if (!this.#isStopped) this.#o.broke(this.#node);
   }
 
   #up(link: Link, epoch: number): void {
