@@ -31,7 +31,10 @@ const shippedByOthers: readonly Mutant[] = [
   ]),
   raft("raft-removed-disturbs", BY_STORIES, ["if (hasLeader && !message.transfer) return;", "hasLeader;"]),
   raft("raft-doubts-whoever-breaks", BY_STORIES, ['core.role === "follower" && core.leader === node', 'node !== ""']),
-  core("raft-doubts-with-its-leader", BY_STORIES, ["    this.leader = null;\n    const soon", "    const soon"]),
+  core("raft-doubts-and-waits", BY_STORIES, [
+    "Math.max(this.electionElapsed, soon)",
+    "Math.min(this.electionElapsed, soon)",
+  ]),
   reads("raft-read-before-first-commit", BY_STORIES, [
     "if (this.#hasCommittedInTerm()) this.#start(id, from);",
     "if (id >= 0) this.#start(id, from);",
