@@ -72,6 +72,7 @@ const life = [
     addresses: addressesSchema,
     protocol: protocolSchema,
     weight: newMemberSchema.shape.weight,
+    zone: newMemberSchema.shape.zone,
     /** Of the log that it has now: another one than before is a claim, and costs it its role. */
     instance,
   }),

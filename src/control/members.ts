@@ -133,9 +133,10 @@ function activate(state: ControlState, { member: id }: CommandOf<"activate">): C
 }
 
 function updateMember(state: ControlState, command: CommandOf<"update-member">): ControlState {
-  const { addresses, protocol, weight, instance } = command;
+  const { addresses, protocol, weight, zone, instance } = command;
   const before = memberOf(state, command.member);
-  const member = { ...before, addresses, protocol, weight, instance, role: roleAfterClaim(state, before, instance) };
+  const role = roleAfterClaim(state, before, instance);
+  const member = { ...before, addresses, protocol, weight, zone, instance, role };
   mayHaveAddresses(state, member);
   maySpeak(state, member);
   return withMember(state, member);

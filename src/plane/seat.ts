@@ -82,7 +82,7 @@ export class Seat {
       await this.#claim(this.#drawn, me);
     } else {
       this.why = null;
-      if (!isSame(me, this.#o.addresses() ?? me.addresses)) await this.#claim(instance, me);
+      if (!isSame(me, this.#o.addresses() ?? me.addresses, this.#o.config.node.zone)) await this.#claim(instance, me);
     }
   }
 
@@ -184,6 +184,7 @@ export class Seat {
       addresses,
       protocol: { min: 1, max: LEVEL_KNOWN },
       weight,
+      zone: this.#o.config.node.zone,
       by: this.#self,
       reason: null,
       ifVersion: null,
@@ -201,8 +202,9 @@ export class Seat {
   }
 }
 
-function isSame({ addresses, protocol }: Readonly<Member>, mine: Member["addresses"]): boolean {
+function isSame({ addresses, protocol, zone }: Readonly<Member>, mine: Member["addresses"], myZone: string): boolean {
   return (
+    zone === myZone &&
     addresses.client === mine.client &&
     addresses.gossip === mine.gossip &&
     addresses.peer === mine.peer &&

@@ -67,6 +67,7 @@ const claim: fc.Arbitrary<Choice> = fc
     of: fc.option(id, { nil: null, freq: 5 }),
     protocol: fc.constantFrom({ min: 1, max: 1 }, { min: 1, max: 2 }),
     weight: fc.constantFrom(50, 100),
+    zone: fc.constantFrom("", "a"),
   })
   .map(({ member: { id: member, addresses }, life, of: owner, ...rest }) => ({
     kind: "update-member",

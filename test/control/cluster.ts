@@ -63,9 +63,9 @@ export class Cluster {
 
   /** A log for its node: its first or, after what cost it the one before, a later one. No minute passes. */
   claim(id: string, life = 1): this {
-    const { addresses, protocol, weight } = this.memberOf(id);
+    const { addresses, protocol, weight, zone } = this.memberOf(id);
     const { nowMs } = this;
-    this.ok("update-member", { member: id, addresses, protocol, weight, instance: instanceOf(id, life) });
+    this.ok("update-member", { member: id, addresses, protocol, weight, zone, instance: instanceOf(id, life) });
     this.nowMs = nowMs;
     return this;
   }

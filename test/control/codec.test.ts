@@ -90,9 +90,9 @@ function fullest(): Cluster {
   }
   for (let i = 3; i < MAX.members; i++) {
     const one = member(1000 + i);
-    const { id, addresses, protocol, weight } = one;
+    const { id, addresses, protocol, weight, zone } = one;
     cluster.ok("join", { ...pass, member: one }, envelope);
-    cluster.ok("update-member", { member: id, addresses, protocol, weight, instance: instanceOf(id) }, envelope);
+    cluster.ok("update-member", { member: id, addresses, protocol, weight, zone, instance: instanceOf(id) }, envelope);
   }
   const policy = { show: "region-order" as const, regions: Array.from({ length: 8 }, (_, i) => long(i)) };
   const bucketNamed = (i: number): string => `${i}`.padEnd(64, "b");

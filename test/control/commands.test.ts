@@ -220,8 +220,8 @@ describe("roles", () => {
     expect(cluster.memberOf("n2")).toMatchObject({ instance: instanceOf("n2"), role: "voter" });
     expect(cluster.claim("n2").memberOf("n2")).toMatchObject({ instance: instanceOf("n2"), role: "voter" });
     const weight = 7;
-    const { addresses, protocol } = cluster.memberOf("n2");
-    cluster.ok("update-member", { member: "n2", addresses, protocol, weight, instance: instanceOf("n2", 2) });
+    const { addresses, protocol, zone } = cluster.memberOf("n2");
+    cluster.ok("update-member", { member: "n2", addresses, protocol, weight, zone, instance: instanceOf("n2", 2) });
     expect(cluster.memberOf("n2")).toMatchObject({ instance: instanceOf("n2", 2), role: "none", weight });
     // With the log that it had before it would come back no sooner.
     expect(cluster.claim("n2").memberOf("n2")).toMatchObject({ instance: instanceOf("n2"), role: "none" });
@@ -239,9 +239,9 @@ describe("roles", () => {
 
   it("the feature level rises when all members know it", () => {
     const cluster = new Cluster("eu");
-    const { addresses, instance } = cluster.memberOf("n1");
+    const { addresses, instance, zone } = cluster.memberOf("n1");
     const protocol = { min: 1, max: 2 };
-    cluster.ok("update-member", { member: "n1", addresses, protocol, weight: 50, instance: instance ?? "" });
+    cluster.ok("update-member", { member: "n1", addresses, protocol, weight: 50, zone, instance: instance ?? "" });
     cluster.ok("finalize", { featureLevel: 2 });
     expect(cluster.state.featureLevel).toBe(2);
     expect(memberOf(cluster, "n1")).toMatchObject({ weight: 50 });

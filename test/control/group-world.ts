@@ -67,8 +67,8 @@ export class GroupWorld {
 
   /** It lost its log and claims a new one, and doesn't lead from then on. Refused where it is the only voter. */
   lose(id: string, life: number): this {
-    const { addresses, protocol, weight } = this.cluster.memberOf(id);
-    const fields = { member: id, addresses, protocol, weight, instance: instanceOf(id, life) };
+    const { addresses, protocol, weight, zone } = this.cluster.memberOf(id);
+    const fields = { member: id, addresses, protocol, weight, zone, instance: instanceOf(id, life) };
     if (!this.cluster.try("update-member", fields).ok || this.isWhole(id)) return this;
     this.#heardAtMs.set(id, Math.min(this.#heardAtMs.get(id) ?? 0, this.nowMs - ANSWER_MS - 1));
     if (id === this.leader) this.#elect();

@@ -22,8 +22,8 @@ const joining: Fields<"join"> = {
 };
 
 const asItIs = (id: string): Fields<"update-member"> => {
-  const { addresses, protocol, weight } = nodeNamed(id);
-  return { member: id, addresses, protocol, weight, instance: instanceOf(id) };
+  const { addresses, protocol, weight, zone } = nodeNamed(id);
+  return { member: id, addresses, protocol, weight, zone, instance: instanceOf(id) };
 };
 const raised = { incarnation: 2, voters: ["n1"], member: "n1", instance: instanceOf("n1", 2) };
 

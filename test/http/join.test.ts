@@ -116,6 +116,7 @@ describe("a node that joins", () => {
       kind: "update-member",
       member: "us-1",
       instance: "1".repeat(32),
+      zone: "",
       addresses: { client: null, gossip: "10.0.0.2:7002", peer: null },
       protocol: { min: 1, max: 1 },
       weight: 100,

@@ -207,18 +207,6 @@ const ofVoters: readonly Mutant[] = [
     "      instance !== null &&\n      (role",
     "      (instance === null || instance.length > 0) &&\n      (role",
   ]),
-  autopilot("control-activates-who-has-no-log", BY_AUTOPILOT, [
-    'member.state === "joining" && member.instance !== null &&',
-    'member.state === "joining" &&',
-  ]),
-  autopilot("control-activates-at-once", BY_AUTOPILOT, [
-    "member.instance !== null && isStable(situation, member),",
-    "member.instance !== null,",
-  ]),
-  autopilot("control-off-activates-nobody", BY_AUTOPILOT, [
-    "if (joined) return joined;",
-    "if (joined && state.autopilot.on) return joined;",
-  ]),
   autopilot("control-decides-on-whatever-version", BY_AUTOPILOT, [
     "ifVersion: state.version",
     "ifVersion: null as never",
