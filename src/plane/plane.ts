@@ -28,6 +28,7 @@ import { type CopyProgress, Residence } from "./residence.ts";
 import { Seat } from "./seat.ts";
 import { Steward } from "./steward.ts";
 import { untilSettled } from "./trying.ts";
+import { Waits } from "./waits.ts";
 
 export interface PlaneOptions {
   readonly config: Config;
@@ -66,6 +67,7 @@ export class ControlPlane implements PlaneApi {
   readonly #residence: Residence;
   readonly #seat: Seat;
   readonly #outside: Outside;
+  readonly #waits: Waits;
   #host: RaftHost<Result> | null = null;
   #links: RaftLinks | null = null;
   #followed: ControlState | null = null;
@@ -88,6 +90,7 @@ export class ControlPlane implements PlaneApi {
     this.#o = options;
     this.#machine = new ControlMachine(world.sha256);
     this.#keeper = new Keeper(notebook, world);
+    this.#waits = new Waits(world);
     this.#seat = this.#makeSeat();
     this.#outside = this.#makeOutside();
     this.#steward = new Steward(world, {
@@ -262,7 +265,6 @@ export class ControlPlane implements PlaneApi {
     return this.#steward.advice;
   }
 
-  /** What this node waits for before it has its place, or leaves it; null when there is nothing. */
   get waitsFor(): string | null {
     return this.#seat.why ?? this.#residence.why;
   }
@@ -385,6 +387,7 @@ export class ControlPlane implements PlaneApi {
       await this.#outside.pull();
       await this.#seat.look();
       await this.#residence.look();
+      this.#waits.say(this.waitsFor);
     } catch (error) {
       // Storage failed, or a state was impossible (I13).
       if (this.#isStopped) return;
