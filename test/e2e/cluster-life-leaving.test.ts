@@ -61,15 +61,6 @@ function onlyTheLastOfItsLifeFailed({ failedTries }: Balanced, leaving: LifeNode
     const sinceMs = failed.why === "not-serving" ? goneMs - LOG_LATE_MS : stoppingMs;
     expect(failed.atMs, failed.why).toBeGreaterThanOrEqual(sinceMs);
   }
-  if (process.env.COUNTS)
-    console.log(
-      JSON.stringify({
-        tries: failedTries.length,
-        kinds: failedTries.reduce((c: Record<string, number>, { why }) => ({ ...c, [why]: (c[why] ?? 0) + 1 }), {}),
-        stopMs: stoppingMs,
-        exit: Date.now(),
-      }),
-    );
 }
 
 async function leavesUnderLoad(id: string, ...command: string[]): Promise<void> {
