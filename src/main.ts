@@ -27,7 +27,8 @@ async function runNode(config: Config, warnings: readonly string[]): Promise<voi
       failed = new CliError(EXIT.failed, withAdvice(why, config.node.dataDir));
       return failed;
     });
-    const reason = await Promise.race([stopped, failing]);
+    // Who drained and left is done: exit code 0.
+    const reason = await Promise.race([stopped, failing, node.gone]);
     log.info("node.stopping", { reason: reason instanceof CliError ? reason.message : reason });
     // Not cleared, but no reason to live on either: it fires only when something else keeps the process alive.
     setTimeout(() => {

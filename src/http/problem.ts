@@ -29,6 +29,7 @@ const STATUS = new Map<string, number>([
   ["not-a-voter", 409],
   ["too-large", 413],
   ["no-leader", 503],
+  ["not-a-member", 503],
   ["raft-not-running", 503],
   ["snapshot-too-large", 503],
   ["foreign-host", 403],

@@ -32,6 +32,8 @@ export interface PlaneApi {
   readonly feed: Pick<Feed, "version" | "since">;
   /** What the leader's autopilot did last, and why; null elsewhere. */
   readonly advice: string | null;
+  /** What this node waits for before it has its place, or leaves it; null when there is nothing. */
+  readonly waitsFor: string | null;
   status(): RaftStatus;
   links(): readonly ControlLink[];
   /** Calls after each change of the state or of the leader, until the returned function is called. */

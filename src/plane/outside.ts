@@ -126,8 +126,12 @@ export class Outside {
     body: Uint8Array,
     timeoutMs: number,
   ): Promise<{ readonly id: string; readonly answer: Uint8Array }> {
-    const { state, neighbours, ask } = this.#o;
-    const members = state()?.members;
+    const { self, state, neighbours, ask } = this.#o;
+    const known = state();
+    const members = known?.members;
+    // Everybody would refuse it, and from a refusal alone nobody can tell that nothing has happened.
+    if (known && !members?.has(self))
+      throw new RaftRefusal("not-a-member", `${self} is no member of ${known.cluster.name}: ask another node`, null);
     // Somebody without a seat would only ask the next.
     const [best] = worthAsking(neighbours()).filter(({ id }) => (members?.get(id)?.role ?? "voter") !== "none");
     if (!best) throw new RaftRefusal("no-leader", "no member of the Raft group can be reached: try again", RETRY_MS);

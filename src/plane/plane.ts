@@ -29,6 +29,7 @@ import { type CopyProgress, Residence } from "./residence.ts";
 import { Seat } from "./seat.ts";
 import { Steward } from "./steward.ts";
 import { untilSettled } from "./trying.ts";
+import { Waits } from "./waits.ts";
 
 export interface PlaneOptions {
   readonly config: Config;
@@ -67,6 +68,7 @@ export class ControlPlane implements PlaneApi {
   readonly #residence: Residence;
   readonly #seat: Seat;
   readonly #outside: Outside;
+  readonly #waits: Waits;
   #host: RaftHost<Result> | null = null;
   #links: RaftLinks | null = null;
   #followed: ControlState | null = null;
@@ -89,6 +91,7 @@ export class ControlPlane implements PlaneApi {
     this.#o = options;
     this.#machine = new ControlMachine(world.sha256);
     this.#keeper = new Keeper(notebook, world);
+    this.#waits = new Waits(world);
     this.#seat = this.#makeSeat();
     this.#outside = this.#makeOutside();
     this.#steward = new Steward(world, {
@@ -264,7 +267,6 @@ export class ControlPlane implements PlaneApi {
     return this.#steward.advice;
   }
 
-  /** What this node waits for before it has its place, or leaves it; null when there is nothing. */
   get waitsFor(): string | null {
     return this.#seat.why ?? this.#residence.why;
   }
@@ -387,6 +389,7 @@ export class ControlPlane implements PlaneApi {
       await this.#outside.pull();
       await this.#seat.look();
       await this.#residence.look();
+      this.#waits.say(this.waitsFor);
     } catch (error) {
       if (this.#isStopped) return;
       // No room now, or a seat that is just ending: the next look tries again. All else is a failure (I13).

@@ -16,6 +16,7 @@ import type { World } from "../../src/world/world.ts";
 export class MemoryPlane implements PlaneApi {
   readonly machine: ControlMachine;
   readonly listeners = new Set<() => void>();
+  readonly waitsFor = null;
   readonly advice = "the voters are as they should be";
   /** This node leads unless a test says otherwise. */
   leader: string | null;

@@ -300,6 +300,13 @@ export function ready(api: Api, call: Call): Response {
   const takesIt = purpose === "read" || disk.level === "ample" || disk.level === "low";
   const aside = asideFor(api);
   const ok = isReady && failed === undefined && takesIt && aside === undefined;
-  const view: View = { ready: ok, for: purpose, warning: aside ?? readyWarning, failed, disk: disk.level };
+  const view: View = {
+    ready: ok,
+    for: purpose,
+    warning: aside ?? readyWarning,
+    waitsFor: api.plane.waitsFor ?? undefined,
+    failed,
+    disk: disk.level,
+  };
   return jsonResponse(api, call, view, { status: ok ? 200 : 503 });
 }
