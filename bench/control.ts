@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Group, leaderOf, SYSTEMS, type System } from "./control-groups.ts";
 import { etcdVersion } from "./etcd.ts";
+import { flag } from "./flags.ts";
 import type { Figure, Report } from "./machine.ts";
 import { machineLine, median, percentile } from "./machine.ts";
 import { type Member, sleep } from "./member.ts";
@@ -70,14 +71,6 @@ export async function run(): Promise<Report> {
     ],
     figures: figuresOf(results),
   };
-}
-
-function flag(name: string, otherwise: number): number {
-  const at = process.argv.indexOf(`--${name}`);
-  if (at < 0) return otherwise;
-  const value = Number(process.argv[at + 1]);
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} takes a whole number of 1 or more`);
-  return value;
 }
 
 function noResults(): Results {

@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<Report> }>
   visibility: () => import("./visibility.ts"),
   swim: () => import("./swim.ts"),
   control: () => import("./control.ts"),
+  quorum: () => import("./quorum.ts"),
 };
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));

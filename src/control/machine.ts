@@ -13,6 +13,8 @@ export class ControlMachine {
   #applied: Control = UNFOUNDED;
   #shown: ControlState | null = null;
   #feed = new Feed(null);
+  /** Of the log, while what is shown is ahead of it; null while the two are the same. */
+  #behind: Feed | null = null;
   #stopped: InputError | null = null;
   #hash: { readonly of: ControlState; readonly hex: string } | null = null;
   readonly #sha256: Sha256;
@@ -36,6 +38,12 @@ export class ControlMachine {
     return this.#feed;
   }
 
+  /** Of the versions that the log came to, be they older: for who can wait until the log has got to `state`, and misses
+   *  none then. */
+  get logFeed(): Feed {
+    return this.#behind === null || this.#applied.state === null ? this.#feed : this.#behind;
+  }
+
   /** Of `state`, in hex; null before the founding. It is gossiped with the version. */
   hash(): string | null {
     const state = this.#shown;
@@ -52,7 +60,7 @@ export class ControlMachine {
     const before = this.#applied.state;
     const { control, result } = apply(this.#applied, index, command);
     this.#applied = control;
-    if (control.state !== null && control.state !== before) this.#showStep(before, control.state, command);
+    if (control.state !== null && control.state !== before) this.#showStep(control.state, command);
     return result;
   }
 
@@ -81,7 +89,8 @@ export class ControlMachine {
   restore(bytes: Uint8Array): void {
     this.#applied = decodeControl(bytes);
     this.#stopped = null;
-    if (this.#applied.state && age(this.#applied.state, this.#shown) > 0) this.#showWhole(this.#applied.state);
+    this.#behind = new Feed(this.#applied.state);
+    this.#catchUp();
   }
 
   /** The state, as a node that isn't in the group pulls it. */
@@ -104,22 +113,29 @@ export class ControlMachine {
         `version ${theirs.version} isn't the same on both nodes: one is damaged or has a bug, compare them with others`,
       );
     if (difference <= 0) return false;
-    this.#showWhole(theirs);
+    this.#shown = theirs;
+    this.#behind ??= this.#feed;
+    this.#feed = new Feed(theirs);
     return true;
   }
 
-  /** A version more on what is shown is told as such; where that is ahead, or lacks what came between, it isn't. */
-  #showStep(before: ControlState | null, after: ControlState, command: Command): void {
-    if (age(after, this.#shown) <= 0) return;
-    const isNext = before === null ? this.#shown === null : age(before, this.#shown) === 0;
-    this.#shown = after;
-    if (isNext) this.#feed.push(after, command);
-    else this.#feed.restart(after);
+  /** A version more on what is shown is told as such; where that is ahead, it is kept for when the log gets there. */
+  #showStep(after: ControlState, command: Command): void {
+    if (this.#behind === null) this.#shown = after;
+    (this.#behind ?? this.#feed).push(after, command);
+    this.#catchUp();
   }
 
-  #showWhole(state: ControlState): void {
+  /** Once the log has got to what is shown, its feed tells how that came to be. Past it, which only a raised incarnation or a
+   *  snapshot brings about, nobody knows what lies between the two. */
+  #catchUp(): void {
+    const { state } = this.#applied;
+    if (this.#behind === null || (state === null ? this.#shown !== null : age(state, this.#shown) < 0)) return;
+    const isPast = state !== null && age(state, this.#shown) > 0;
+    if (isPast) this.#feed.restart(state);
+    else if (this.#behind.floor < this.#feed.floor) this.#feed = this.#behind;
     this.#shown = state;
-    this.#feed.restart(state);
+    this.#behind = null;
   }
 }
 

@@ -144,6 +144,11 @@ export class Outside {
     }
   }
 
+  /** A node that starts knows what it kept before Raft has told it how that came to be: soon, where there is a leader. */
+  get awaitsLog(): boolean {
+    return this.#o.hasSeat() && this.#o.world.clock.monotonicMs() - this.#openedMs < PATIENCE_MS;
+  }
+
   /** Of this node itself: it lives, since it runs. */
   hearsayOf(node: string): Hearsay | null {
     if (node === this.#o.self) return { isAlive: true, sinceMs: this.#openedMs };

@@ -232,7 +232,7 @@ export class ControlPlane implements PlaneApi {
   }
 
   get feed(): Feed {
-    return this.#machine.feed;
+    return this.#outside.awaitsLog ? this.#machine.logFeed : this.#machine.feed;
   }
 
   #tag(): StateTag | null {

@@ -138,7 +138,10 @@ describe("the control machine", () => {
   it("tells watchers to begin anew where its log goes past what it heard of, which was given up itself", () => {
     const raise = (incarnation: number) => {
       const fields = { incarnation, voters: ["n1"], member: "n1", instance: instanceOf("n1", incarnation) };
-      return encodeCommand(machineAfter(1).cluster.make("raise-incarnation", fields));
+      return encodeCommand({
+        ...machineAfter(1).cluster.make("raise-incarnation", fields),
+        id: `raise-000${incarnation}`,
+      });
     };
     const [mine, theirs] = [machineAfter(1).machine, machineAfter(1).machine];
     theirs.apply({ index: 3, bytes: raise(2) });
@@ -146,6 +149,42 @@ describe("the control machine", () => {
     mine.apply({ index: 4, bytes: raise(3) });
     expect(mine.state).toMatchObject({ version: 4, cluster: { incarnation: 3 } });
     expect(mine.feed.since(3)).toMatchObject({ kind: "reset", version: 4 });
+    // Also where its own log has a version of that number: it is another one.
+    const { machine: other, change } = machineAfter(1);
+    change();
+    expect(other.adopt(theirs.stateBytes() as Uint8Array)).toBe(true);
+    other.apply({ index: 4, bytes: raise(3) });
+    expect(other.feed.since(3)).toMatchObject({ kind: "reset", version: 4 });
+  });
+
+  it("once its log has got to what it shows, watchers are told how it came to be", () => {
+    const { machine: ahead } = machineAfter(5);
+    const bytes = ahead.stateBytes() as Uint8Array;
+    const { machine, cluster, change } = machineAfter(1);
+    expect(machine.adopt(bytes)).toBe(true);
+    const versions = (since: number, feed = machine.feed): number[] | "reset" => {
+      const answer = feed.since(since);
+      return answer.kind === "reset" ? "reset" : answer.events.map(({ version }) => version);
+    };
+    while (cluster.index < 5) change();
+    expect([versions(2), versions(6), machine.feed.version]).toEqual(["reset", [], 6]);
+    expect([versions(2, machine.logFeed), versions(6, machine.logFeed)]).toEqual([[3, 4, 5], []]);
+    change();
+    expect([versions(1), versions(4), versions(6)]).toEqual([[2, 3, 4, 5, 6], [5, 6], []]);
+    change();
+    expect([versions(4), machine.logFeed === machine.feed]).toEqual([[5, 6, 7], true]);
+    const begun = new ControlMachine(sha256);
+    begun.adopt(bytes);
+    expect(begun.logFeed).toBe(begun.feed);
+    // As a start does: the state that was kept, then the snapshot, then the entries after it.
+    begun.restore(machineAfter(2).machine.snapshot());
+    const { cluster: same } = machineAfter(2);
+    for (let i = 0; i < 3; i++) {
+      const command = same.make("set-placement", { minOwners: 1 + (same.index % 3) });
+      same.apply(command);
+      begun.apply({ index: same.index, bytes: encodeCommand(command) });
+    }
+    expect([versions(3, begun.feed), versions(2, begun.feed)]).toEqual([[4, 5, 6], "reset"]);
   });
 
   it("remembers across a snapshot which commands it has applied", () => {

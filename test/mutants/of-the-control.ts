@@ -133,16 +133,20 @@ const ofBytes: readonly Mutant[] = [
     "",
   ]),
   machine("control-shows-an-older-snapshot", by("machine", /newest that it had/), [
-    "if (this.#applied.state && age(this.#applied.state, this.#shown) > 0)",
-    "if (this.#applied.state)",
+    "age(state, this.#shown) < 0)) return;",
+    "false)) return;",
   ]),
   machine("control-tells-a-jump-as-a-step", by("machine", /given up itself/), [
-    "age(before, this.#shown) === 0;",
-    "age(before, this.#shown) <= 0;",
+    "if (isPast) this.#feed.restart(state);",
+    "if (isPast) this.#feed = this.#behind;",
+  ]),
+  machine("control-forgets-how-it-came-to-what-it-kept", by("machine", /got to what it shows/), [
+    "    else if (this.#behind.floor < this.#feed.floor) this.#feed = this.#behind;\n",
+    "",
   ]),
   machine("control-adopts-into-its-log", by("machine", /what the log came to/), [
-    "    this.#showWhole(theirs);\n",
-    "    this.#showWhole(theirs);\n    this.#applied = { ...this.#applied, state: theirs };\n",
+    "    this.#shown = theirs;\n",
+    "    this.#shown = theirs;\n    this.#applied = { ...this.#applied, state: theirs };\n",
   ]),
   machine("control-two-contents-of-a-version", by("machine", /no other content/), [
     "difference === 0 && hashOf",

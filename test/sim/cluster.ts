@@ -1,4 +1,5 @@
 import type { Config } from "../../src/config/types.ts";
+import type { RaftSettings } from "../../src/consensus/driver/settings.ts";
 import { InputError, present } from "../../src/kernel/assert.ts";
 import type { Sha256 } from "../../src/kernel/hashing.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
@@ -37,6 +38,7 @@ export interface SimClusterOptions {
   readonly config?: (config: Config, name: string) => Config;
   readonly observer?: DiskObserver;
   readonly tuning?: (name: string) => Tuning;
+  readonly raft?: Partial<RaftSettings>;
   /** Hears every log line. */
   readonly onLog?: (line: LogLine) => void;
 }
@@ -133,8 +135,9 @@ export class SimCluster {
     member.running = null;
     member.failure = null;
     const world = { ...node.world, disk: this.#observed(node), log: this.#heard(node) };
+    const { raft } = this.#options;
     const tuning = this.#options.tuning?.(name) ?? {};
-    startNode(more(this.config(name)), world, { tuning }).then(
+    startNode(more(this.config(name)), world, { tuning, ...(raft && { raft }) }).then(
       (running) => {
         if (!node.alive) return;
         member.running = running;

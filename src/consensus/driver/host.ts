@@ -372,7 +372,7 @@ export class RaftHost<Result> {
       reason: this.#reason,
       instance: this.#instance,
       node: this.node,
-      ...statusOf(this.#state === "running" && run ? run.raft : null),
+      ...statusOf(this.#state === "running" ? run : null),
       figures: {
         ...(run ? figuresOf(run) : NO_FIGURES),
         messagesReceived: this.#received,

@@ -65,6 +65,8 @@ export class ReadyLoop<Result> {
   /** The log is not looked at again before its state is after this. */
   #compactFrom = 0;
   #asked: Asked | null = null;
+  /** What the state machine has seen; the core counts a snapshot as soon as it came. */
+  applied: number;
   readonly saveMs = new Latencies();
   readonly snapshotMs = new Latencies();
   terms = 0;
@@ -78,6 +80,7 @@ export class ReadyLoop<Result> {
     this.#o = options;
     this.#term = options.raft.term;
     this.#promised = saved;
+    this.applied = options.raft.indexes.applied;
   }
 
   /** Does what there is to do, from the end of this turn of the loop on, and goes on until there is nothing more. Called in
@@ -186,8 +189,9 @@ export class ReadyLoop<Result> {
       this.#bytesSinceSnapshot = 0;
     }
     for (const entry of committed) this.#applyOne(entry);
+    this.applied = raft.indexes.applied;
     waiting.answered(reads);
-    waiting.applied(raft.indexes.applied);
+    waiting.applied(this.applied);
   }
 
   #applyOne(entry: Entry): void {

@@ -86,9 +86,11 @@ const NO_CORE: CoreStatus = {
   followers: [],
 };
 
-export function statusOf(raft: Raft | null): CoreStatus {
-  if (!raft) return NO_CORE;
-  const { role, term, leader, configuration, indexes } = raft;
+export function statusOf<Result>(run: { readonly raft: Raft; readonly loop: ReadyLoop<Result> } | null): CoreStatus {
+  if (!run) return NO_CORE;
+  const { raft, loop } = run;
+  const { role, term, leader, configuration } = raft;
+  const indexes = { ...raft.indexes, applied: loop.applied };
   const followers = [...raft.progress()].filter(([node]) => node !== raft.id);
   return {
     role,
