@@ -3,8 +3,8 @@ import type { Message } from "../consensus/core/messages.ts";
 import { RaftHost } from "../consensus/driver/host.ts";
 import { type RaftLinkStatus, RaftLinks } from "../consensus/driver/links.ts";
 import type { Snapshotted } from "../consensus/driver/ready-loop.ts";
+import { RaftRefusal } from "../consensus/driver/refusal.ts";
 import { RAFT_SETTINGS, type RaftSettings } from "../consensus/driver/settings.ts";
-import type { Applied } from "../consensus/driver/state-machine.ts";
 import type { RaftStatus } from "../consensus/driver/status.ts";
 import type { Result } from "../control/apply.ts";
 import { type Going, type Obstacle, obstaclesTo } from "../control/checks.ts";
@@ -13,12 +13,13 @@ import type { Feed } from "../control/feed.ts";
 import { ControlMachine } from "../control/machine.ts";
 import type { Member } from "../control/schemas.ts";
 import type { ControlState } from "../control/state.ts";
-import { InputError, present } from "../kernel/assert.ts";
+import { present } from "../kernel/assert.ts";
 import { EMPTY_BYTES } from "../kernel/bytes.ts";
 import type { PeerDoor } from "../peer/door.ts";
 import type { Owners } from "../replication/owners.ts";
 import type { Address, Timer, World } from "../world/world.ts";
 import type { PlaneApi, Wish } from "./api.ts";
+import { Applying } from "./applying.ts";
 import { commandOf } from "./command-of.ts";
 import { Keeper, type Notebook } from "./keeper.ts";
 import { formatTag, type Neighbour, type StateTag, tagOf } from "./neighbours.ts";
@@ -73,8 +74,6 @@ export class ControlPlane implements PlaneApi {
   #isLooking = false;
   #isStopped = false;
   readonly #listeners = new Set<() => void>();
-  /** A later version's commands: this node applies no more, and its data goes on. */
-  #tooOld: string | null = null;
 
   /** Rejects with InputError when the data directory is another node's. */
   static async open(options: PlaneOptions): Promise<ControlPlane> {
@@ -104,6 +103,8 @@ export class ControlPlane implements PlaneApi {
       copy,
       state: () => this.state,
       isSettled: () => this.#seat.why === null,
+      isNeeded: () => this.#raft.status().leader !== null && this.#isInGroup(config.node.id),
+      isLetGo: (timeoutMs) => this.#outside.isLetGo(timeoutMs),
       propose: (wish, timeoutMs) => this.propose(wish, timeoutMs),
       onGone,
     });
@@ -113,24 +114,18 @@ export class ControlPlane implements PlaneApi {
     const { config, world, settings } = this.#o;
     this.#keeper.restore((bytes) => this.#machine.adopt(bytes));
     const store = await world.disk.openRaftStore(config.node.dataDir);
+    const machine = new Applying(this.#machine, () => this.#changed());
     const host = await RaftHost.open<Result>({
       world,
       identity: { cluster: config.cluster.id, node: config.node.id },
       store,
-      machine: {
-        apply: (entry) => this.#apply(entry),
-        snapshot: () => this.#machine.snapshot(),
-        restore: (data) => {
-          this.#machine.restore(data);
-          this.#changed();
-        },
-      },
+      machine,
       settings: { ...RAFT_SETTINGS, ...settings },
       send: (message) => this.#send(message),
       // A newcomer hears of its group from whoever has the salt; later the committed members count.
       allow: (node) => this.state === null || this.state.members.has(node),
       mayTakePart: (log) => this.#seat.mayTakePart(log),
-      onFailure: (reason) => (this.#tooOld === null ? this.#o.onFailure(reason) : undefined),
+      onFailure: (reason) => (machine.isTooOld ? undefined : this.#o.onFailure(reason)),
     });
     this.#host = host;
     this.#links = this.#openLinks(host);
@@ -175,6 +170,7 @@ export class ControlPlane implements PlaneApi {
         await this.#raft.read(timeoutMs);
       },
       mayFound: (caller) => this.#seat.answerFound(caller),
+      isInGroup: (node) => this.#isInGroup(node),
     });
   }
 
@@ -188,8 +184,8 @@ export class ControlPlane implements PlaneApi {
       epoch: () => this.#epoch,
       addressOf: (node) => this.#o.gossipedAddress(node) ?? peerAddressIn(this.state, node, this.#o.config.cluster),
       receive: (from, bytes) => {
-        this.#steward.heard(from);
         host.receive(from, bytes);
+        this.#steward.heard(from); // only what was taken: nothing is kept of strangers
       },
       answer: (op, body, caller) => this.#outside.answer(op, body, caller),
       snapshotEnded: (to, arrived) => host.snapshotEnded(to, arrived),
@@ -214,6 +210,12 @@ export class ControlPlane implements PlaneApi {
     if (this.#raft.status().state !== "running") return false;
     const me = this.state?.members.get(this.#o.config.node.id);
     return me === undefined ? this.state === null : me.role !== "none";
+  }
+
+  /** As far as this node's log tells. */
+  #isInGroup(node: string): boolean {
+    const { voters, outgoingVoters, learners } = this.#raft.status();
+    return [voters, outgoingVoters, learners].some((ids) => ids.includes(node));
   }
 
   // ---- what is known
@@ -335,18 +337,6 @@ export class ControlPlane implements PlaneApi {
     this.#links?.send(message); // before the links are there it is lost, and Raft repeats it
   }
 
-  #apply({ index, data, change }: Applied): Result {
-    if (data.length === 0 || change !== null) return { ok: true, version: this.state?.version ?? 0 };
-    try {
-      return this.#machine.apply({ index, bytes: data });
-    } catch (error) {
-      if (error instanceof InputError) this.#tooOld = error.message;
-      throw error;
-    } finally {
-      this.#changed();
-    }
-  }
-
   #changed(): void {
     const { state } = this;
     const { owners, config } = this.#o;
@@ -386,8 +376,13 @@ export class ControlPlane implements PlaneApi {
       await this.#seat.look();
       await this.#residence.look();
     } catch (error) {
-      // Storage failed, or a state was impossible (I13).
       if (this.#isStopped) return;
+      if (error instanceof RaftRefusal) {
+        // A full disk, for one: the next look tries again, and the data goes on meanwhile (I10).
+        this.#o.world.log.info("plane.not-done", { reason: error.message });
+        return;
+      }
+      // Storage failed, or a state was impossible (I13).
       this.#o.onFailure(error instanceof Error ? error.message : String(error));
     } finally {
       this.#isLooking = false;
