@@ -17,6 +17,7 @@ export class ControlMachine {
   #behind: Feed | null = null;
   #stopped: InputError | null = null;
   #hash: { readonly of: ControlState; readonly hex: string } | null = null;
+  #bytes: { readonly of: ControlState; readonly encoded: Uint8Array } | null = null;
   readonly #sha256: Sha256;
 
   constructor(sha256: Sha256) {
@@ -95,7 +96,11 @@ export class ControlMachine {
 
   /** The state, as a node that isn't in the group pulls it. */
   stateBytes(): Uint8Array | null {
-    return this.#shown && encodeState(this.#shown);
+    const state = this.#shown;
+    if (state === null) return null;
+    // Many ask for the same one.
+    if (this.#bytes?.of !== state) this.#bytes = { of: state, encoded: encodeState(state) };
+    return this.#bytes.encoded;
   }
 
   /** Shows a peer's state if it is newer, and says whether it was. Throws InputError, and keeps what it has, when the bytes

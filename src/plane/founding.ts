@@ -34,6 +34,9 @@ export type FoundingPlan =
 export function foundingPlan({ cluster, node }: Config, neighbours: readonly Neighbour[]): FoundingPlan {
   const self: Founder = { id: node.id, region: node.region, zone: node.zone, peer: null };
   const { start } = cluster;
+  const knowing = neighbours.find(({ state }) => state !== null);
+  // Hearsay decides nothing (I11), but it may hold back.
+  if (knowing) return { kind: "wait", why: `${knowing.id} knows of a cluster: waiting to hear its state` };
   if (start.kind === "joined") return { kind: "wait", why: "waiting to hear of the cluster that it joins" };
   if (start.kind === "expect") return planOfExpected(self, start.count, neighbours);
   if (start.kind === "alone") return { kind: "found", founders: [self], others: [], needed: 0 };

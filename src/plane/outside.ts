@@ -12,8 +12,10 @@ import { LinkError } from "../peer/link.ts";
 import type { World } from "../world/world.ts";
 import { compareTags, leaderAmong, type Neighbour, type StateTag, worthAsking } from "./neighbours.ts";
 import {
+  decodeLetGoAnswer,
   decodeOutcome,
   encodeFoundAnswer,
+  encodeLetGoAnswer,
   encodeOutcome,
   type FoundAnswer,
   type Op,
@@ -37,6 +39,8 @@ export interface OutsideOptions {
   readonly propose: (bytes: Uint8Array, timeoutMs: number) => Promise<Result>;
   readonly read: (timeoutMs: number) => Promise<void>;
   readonly mayFound: (caller: string) => FoundAnswer;
+  /** Of the Raft group as this node has applied it. */
+  readonly isInGroup: (node: string) => boolean;
 }
 
 const PULL_TIMEOUT_MS = 5_000;
@@ -107,7 +111,7 @@ export class Outside {
   /** Has somebody with a seat propose it. As `RaftHost.propose`. */
   async propose(bytes: Uint8Array, timeoutMs: number): Promise<Result> {
     const { id, answer } = await this.#askSeated("propose", bytes, timeoutMs);
-    const outcome = decodeOutcome(answer);
+    const outcome = outcomeIn(answer, id);
     if (outcome.kind === "unknown") throw new OutcomeUnknown(outcome.message);
     if (outcome.kind === "refused") throw new RaftRefusal(outcome.slug, outcome.message, outcome.retryAfterMs);
     const version = this.#o.tag()?.version ?? 0;
@@ -117,8 +121,25 @@ export class Outside {
 
   /** The newest state that anybody had acknowledged when this was called. Rejects with RaftRefusal. */
   async read(timeoutMs: number): Promise<void> {
-    const { answer } = await this.#askSeated("read", EMPTY_BYTES, timeoutMs);
-    this.#o.adopt(answer);
+    const { id, answer } = await this.#askSeated("read", EMPTY_BYTES, timeoutMs);
+    try {
+      this.#o.adopt(answer);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      throw new RaftRefusal("no-leader", `${id}: ${error.message}`, RETRY_MS);
+    }
+  }
+
+  /** Has the group let go of this node? It can be asked for that by any of its members that is up to date. Rejects with
+   *  RaftRefusal or OutcomeUnknown. */
+  async isLetGo(timeoutMs: number): Promise<boolean> {
+    const { id, answer } = await this.#askSeated("let-go", EMPTY_BYTES, timeoutMs);
+    try {
+      return decodeLetGoAnswer(answer);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      throw new RaftRefusal("no-leader", `${id}: ${error.message}`, RETRY_MS);
+    }
   }
 
   async #askSeated(
@@ -186,6 +207,10 @@ export class Outside {
         this.#mustHaveSeat(node);
         await this.#o.read(ANSWER_TIMEOUT_MS);
         return this.#stateToTell();
+      case "let-go":
+        this.#mustHaveSeat(node);
+        await this.#o.read(ANSWER_TIMEOUT_MS);
+        return encodeLetGoAnswer(!this.#o.isInGroup(node));
       case "propose":
         this.#mustHaveSeat(node);
         decodeCommand(body); // what isn't one stays out of the log
@@ -213,6 +238,16 @@ export class Outside {
       if (!(error instanceof RaftRefusal)) throw error;
       return { kind: "refused", slug: error.slug, message: error.message, retryAfterMs: error.retryAfterMs };
     }
+  }
+}
+
+/** What a later version answers may be unknown here, and what a damaged one does too: that is not this node's failure. */
+function outcomeIn(answer: Uint8Array, from: string): ProposeOutcome {
+  try {
+    return decodeOutcome(answer);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new OutcomeUnknown(`${from} answered what this version can't read: ${error.message}`);
   }
 }
 

@@ -5,7 +5,6 @@ import { type RaftLinkStatus, RaftLinks } from "../consensus/driver/links.ts";
 import type { Snapshotted } from "../consensus/driver/ready-loop.ts";
 import { RaftRefusal } from "../consensus/driver/refusal.ts";
 import { RAFT_SETTINGS, type RaftSettings } from "../consensus/driver/settings.ts";
-import type { Applied } from "../consensus/driver/state-machine.ts";
 import type { RaftStatus } from "../consensus/driver/status.ts";
 import type { Result } from "../control/apply.ts";
 import { type Going, type Obstacle, obstaclesTo } from "../control/checks.ts";
@@ -14,12 +13,13 @@ import type { Feed } from "../control/feed.ts";
 import { ControlMachine } from "../control/machine.ts";
 import type { Member } from "../control/schemas.ts";
 import type { ControlState } from "../control/state.ts";
-import { InputError, present } from "../kernel/assert.ts";
+import { present } from "../kernel/assert.ts";
 import { EMPTY_BYTES } from "../kernel/bytes.ts";
 import type { PeerDoor } from "../peer/door.ts";
 import type { Owners } from "../replication/owners.ts";
 import type { Address, Timer, World } from "../world/world.ts";
 import type { PlaneApi, Wish } from "./api.ts";
+import { Applying } from "./applying.ts";
 import { commandOf } from "./command-of.ts";
 import { Keeper, type Notebook } from "./keeper.ts";
 import { formatTag, type Neighbour, type StateTag, tagOf } from "./neighbours.ts";
@@ -76,8 +76,6 @@ export class ControlPlane implements PlaneApi {
   #isLooking = false;
   #isStopped = false;
   readonly #listeners = new Set<() => void>();
-  /** A later version's commands: this node applies no more, and its data goes on. */
-  #tooOld: string | null = null;
 
   /** Rejects with InputError when the data directory is another node's. */
   static async open(options: PlaneOptions): Promise<ControlPlane> {
@@ -108,6 +106,8 @@ export class ControlPlane implements PlaneApi {
       copy,
       state: () => this.state,
       isSettled: () => this.#seat.why === null,
+      isNeeded: () => this.#raft.status().leader !== null && this.#isInGroup(config.node.id),
+      isLetGo: (timeoutMs) => this.#outside.isLetGo(timeoutMs),
       propose: (wish, timeoutMs) => this.propose(wish, timeoutMs),
       onGone,
     });
@@ -117,24 +117,18 @@ export class ControlPlane implements PlaneApi {
     const { config, world, settings } = this.#o;
     this.#keeper.restore((bytes) => this.#machine.adopt(bytes));
     const store = await world.disk.openRaftStore(config.node.dataDir);
+    const machine = new Applying(this.#machine, () => this.#changed());
     const host = await RaftHost.open<Result>({
       world,
       identity: { cluster: config.cluster.id, node: config.node.id },
       store,
-      machine: {
-        apply: (entry) => this.#apply(entry),
-        snapshot: () => this.#machine.snapshot(),
-        restore: (data) => {
-          this.#machine.restore(data);
-          this.#changed();
-        },
-      },
+      machine,
       settings: { ...RAFT_SETTINGS, ...settings },
       send: (message) => this.#send(message),
       // A newcomer hears of its group from whoever has the salt; later the committed members count.
       allow: (node) => this.state === null || this.state.members.has(node),
       mayTakePart: (log) => this.#seat.mayTakePart(log),
-      onFailure: (reason) => (this.#tooOld === null ? this.#o.onFailure(reason) : undefined),
+      onFailure: (reason) => (machine.isTooOld ? undefined : this.#o.onFailure(reason)),
     });
     this.#host = host;
     this.#links = this.#openLinks(host);
@@ -179,6 +173,7 @@ export class ControlPlane implements PlaneApi {
         await this.#raft.read(timeoutMs);
       },
       mayFound: (caller) => this.#seat.answerFound(caller),
+      isInGroup: (node) => this.#isInGroup(node),
     });
   }
 
@@ -192,8 +187,8 @@ export class ControlPlane implements PlaneApi {
       epoch: () => this.#epoch,
       addressOf: (node) => this.#o.gossipedAddress(node) ?? peerAddressIn(this.state, node, this.#o.config.cluster),
       receive: (from, bytes) => {
-        this.#steward.heard(from);
         host.receive(from, bytes);
+        this.#steward.heard(from); // only what was taken: nothing is kept of strangers
       },
       answer: (op, body, caller) => this.#outside.answer(op, body, caller),
       broke: (node) => host.linkBroke(node),
@@ -219,6 +214,12 @@ export class ControlPlane implements PlaneApi {
     if (this.#raft.status().state !== "running") return false;
     const me = this.state?.members.get(this.#o.config.node.id);
     return me === undefined ? this.state === null : me.role !== "none";
+  }
+
+  /** As far as this node's log tells. */
+  #isInGroup(node: string): boolean {
+    const { voters, outgoingVoters, learners } = this.#raft.status();
+    return [voters, outgoingVoters, learners].some((ids) => ids.includes(node));
   }
 
   // ---- what is known
@@ -337,18 +338,6 @@ export class ControlPlane implements PlaneApi {
 
   #send(message: Message): void {
     this.#links?.send(message); // before the links are there it is lost, and Raft repeats it
-  }
-
-  #apply({ index, data, change }: Applied): Result {
-    if (data.length === 0 || change !== null) return { ok: true, version: this.state?.version ?? 0 };
-    try {
-      return this.#machine.apply({ index, bytes: data });
-    } catch (error) {
-      if (error instanceof InputError) this.#tooOld = error.message;
-      throw error;
-    } finally {
-      this.#changed();
-    }
   }
 
   #changed(): void {

@@ -8,14 +8,25 @@ import { utf8 } from "../kernel/bytes.ts";
 // checked that the caller knows the cluster's salt.
 
 /** `state`: the newest state. `read`: the same, no older than what anybody acknowledged. `propose`: a command, by who has no
- *  seat in the group. `found`: may I found the cluster? */
-export const OPS = ["state", "read", "propose", "found"] as const;
+ *  seat in the group. `found`: may I found the cluster? `let-go`: am I no longer in the Raft group? */
+export const OPS = ["state", "read", "propose", "found", "let-go"] as const;
 export type Op = (typeof OPS)[number];
 
 export function parseOp(op: string): Op {
   const known = OPS.find((one) => one === op);
   if (known === undefined) throw new InputError("unknown-op", `unknown request: ${op.slice(0, 32)}`);
   return known;
+}
+
+const letGoAnswer = z.enum(["yes", "no"]);
+
+/** Of `let-go`. */
+export function encodeLetGoAnswer(isLetGo: boolean): Uint8Array {
+  return utf8(isLetGo ? "yes" : "no");
+}
+
+export function decodeLetGoAnswer(bytes: Uint8Array): boolean {
+  return checked(letGoAnswer, text(bytes)) === "yes";
 }
 
 /** Of `found`. `state`: there is a cluster already, wait for its state. `other`: another node was promised it. */

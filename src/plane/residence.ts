@@ -1,6 +1,8 @@
-import { OutcomeUnknown, RaftRefusal } from "../consensus/driver/refusal.ts";
+import { OutcomeUnknown } from "../consensus/driver/refusal.ts";
 import type { Result } from "../control/apply.ts";
+import type { Member } from "../control/schemas.ts";
 import type { ControlState } from "../control/state.ts";
+import { InputError } from "../kernel/assert.ts";
 import type { World } from "../world/world.ts";
 import type { Wish } from "./api.ts";
 
@@ -20,6 +22,10 @@ export interface ResidenceOptions {
   /** Its log is agreed, or it waits for none. */
   readonly isSettled: () => boolean;
   readonly propose: (wish: Wish, timeoutMs: number) => Promise<Result>;
+  /** The Raft group still has it, and somebody leads that. */
+  readonly isNeeded: () => boolean;
+  /** The Raft group has let go of it, as somebody in it says. Rejects with RaftRefusal or OutcomeUnknown. */
+  readonly isLetGo: (timeoutMs: number) => Promise<boolean>;
   /** It is a member no more. Called once. */
   readonly onGone: (why: string) => void;
 }
@@ -28,6 +34,10 @@ const PROPOSE_TIMEOUT_MS = 3_000;
 /** Between the drain and the leaving at least: balancers must see that this node isn't ready before it goes. */
 const DRAIN_MS_MIN = 5_000;
 const RETRY_MS = 5_000;
+/** Without a leader for so long, longer than elections take: the group has let go of it. */
+const FREE_MS = 3_000;
+/** It waits no longer for that: the group may have lost its quorum otherwise. */
+const NEEDED_MS_MAX = 15_000;
 
 /** A member's coming and going, as far as it does that by itself: it owns when it has caught up, and leaves when what was written
  *  here is elsewhere. */
@@ -37,6 +47,8 @@ export class Residence {
   #notBeforeMs = 0;
   #wasMember = false;
   #isGone = false;
+  /** When it was seen to be a member no more, and when it was last needed. */
+  #gone: { readonly sinceMs: number; neededMs: number } | null = null;
   /** What a draining or joining node waits for; null else. */
   why: string | null = null;
 
@@ -57,18 +69,27 @@ export class Residence {
     this.#drainingSinceMs = me.state === "draining" ? (this.#drainingSinceMs ?? nowMs) : null;
     if (me.state === "joining") await this.#arrive();
     else if (this.#drainingSinceMs !== null)
-      await this.#depart(known?.cluster.name ?? "", nowMs - this.#drainingSinceMs);
+      await this.#depart(known?.cluster.name ?? "", me, nowMs - this.#drainingSinceMs);
     else this.why = null;
   }
 
   /** A state that is older than our joining doesn't have us either. */
   #mayBeGone({ cluster, removed }: ControlState): void {
-    if (!this.#wasMember || this.#isGone) return;
+    if (!this.#wasMember || this.#isGone || this.#isStillNeeded()) return;
     this.#isGone = true;
     const how = removed.ids.get(this.#o.self);
     this.#o.onGone(
       `${this.#o.self} is no member of ${cluster.name} any more${how ? ` (${how.how}, by ${how.by})` : ""}`,
     );
+  }
+
+  /** A group of two voters can't let go of one without it. */
+  #isStillNeeded(): boolean {
+    const nowMs = this.#o.world.clock.monotonicMs();
+    this.#gone ??= { sinceMs: nowMs, neededMs: nowMs };
+    if (this.#o.isNeeded()) this.#gone.neededMs = nowMs;
+    this.why = "the Raft group has to let go of it";
+    return nowMs - this.#gone.neededMs < FREE_MS && nowMs - this.#gone.sinceMs < NEEDED_MS_MAX;
   }
 
   async #arrive(): Promise<void> {
@@ -78,11 +99,24 @@ export class Residence {
     else await this.#propose({ kind: "activate", member: self, by: self, reason: "it has caught up", ifVersion: null });
   }
 
-  async #depart(cluster: string, forMs: number): Promise<void> {
+  /** Who left while the group still counted on its vote might leave it without a quorum: nobody asks a node that is no
+   *  member any more. */
+  async #depart(cluster: string, { role }: Readonly<Member>, forMs: number): Promise<void> {
     const { self, copy } = this.#o;
     if (forMs < DRAIN_MS_MIN) this.why = "balancers are to see that it isn't ready";
     else if (!copy.isHandedOver()) this.why = "handing over what was written here";
+    else if (role !== "none") this.why = "autopilot has to choose who takes its place in the Raft group";
+    else if (!(await this.#isLetGo())) this.why = "the Raft group has to let go of it";
     else await this.#propose({ kind: "leave", member: self, cluster, by: self, reason: "it drained", ifVersion: null });
+  }
+
+  async #isLetGo(): Promise<boolean> {
+    try {
+      return await this.#o.isLetGo(PROPOSE_TIMEOUT_MS);
+    } catch (error) {
+      if (!(error instanceof InputError || error instanceof OutcomeUnknown)) throw error;
+      return false; // nobody can say: the next look asks again
+    }
   }
 
   async #propose(wish: Wish): Promise<void> {
@@ -94,7 +128,8 @@ export class Residence {
       const result = await propose(wish, PROPOSE_TIMEOUT_MS);
       this.why = result.ok ? null : result.message;
     } catch (error) {
-      if (!(error instanceof RaftRefusal || error instanceof OutcomeUnknown)) throw error;
+      // RaftRefusal is one, too: nothing that was refused stops a node.
+      if (!(error instanceof InputError || error instanceof OutcomeUnknown)) throw error;
       this.why = error.message;
       this.#notBeforeMs = 0;
     }

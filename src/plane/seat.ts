@@ -48,6 +48,8 @@ export class Seat {
   readonly #o: SeatOptions;
   /** A new log's, while it isn't agreed. */
   #drawn: string | null = null;
+  /** The log that the agreed state last knew as this node's, in this run. */
+  #held: string | null = null;
   #claimNotBeforeMs = 0;
   #promised: { readonly to: string; readonly untilMs: number } | null = null;
   /** What it waits for; null when it has its place. */
@@ -95,7 +97,9 @@ export class Seat {
     const state = this.#o.state();
     if (state === null) return isEmpty ? "it has heard of no cluster yet" : true;
     const me = state.members.get(this.#self);
-    if (!me) return `${this.#self} is no member of ${state.cluster.name}`;
+    // Who goes is needed until the group has let go of it: of two voters, one can't do that alone.
+    if (!me) return this.#held === instance && !isEmpty ? true : `${this.#self} is no member of ${state.cluster.name}`;
+    if (me.instance === instance) this.#held = instance;
     if (me.instance !== instance)
       return "its Raft log isn't the one that the cluster knows of it: a new one takes its place when that was agreed";
     // With entries it may still be needed to let it go.
@@ -131,11 +135,16 @@ export class Seat {
       this.why = `waiting for ${this.#promised?.to} to found the cluster`;
       return false;
     }
+    const { clock } = this.#o.world;
+    const untilMs = clock.monotonicMs() + PROMISE_MS / 2;
+    // Nobody else is let meanwhile: of two that ask each other, one would go on and the other too.
+    this.#promised = { to: this.#self, untilMs: clock.monotonicMs() + PROMISE_MS };
     const answers = await Promise.all(others.map((other) => this.#askToFound(other)));
     const agreeing = answers.filter((answer) => answer === "yes").length;
     if (answers.includes("state")) this.why = "there is a cluster: waiting to hear its state";
     else if (agreeing < needed || answers.includes("other"))
       this.why = `waiting for ${others.join(", ")}: ${agreeing} of ${needed} have said that they know of no cluster yet`;
+    else if (clock.monotonicMs() >= untilMs) this.why = "this process stood still: what was promised to it may be over";
     else return this.#host.status().state === "empty" && this.#o.state() === null;
     return false;
   }
@@ -195,9 +204,10 @@ export class Seat {
       if (result.ok) this.#claimNotBeforeMs = 0;
       else world.log.warn("seat.refused", { reason: result.message });
     } catch (error) {
-      if (!(error instanceof RaftRefusal || error instanceof OutcomeUnknown)) throw error;
+      // An address that no member may have is refused before it is asked for: the data goes on without a seat (I10).
+      if (!(error instanceof InputError || error instanceof OutcomeUnknown)) throw error;
       this.why = `its part in the Raft group is not agreed yet: ${error.message}`;
-      this.#claimNotBeforeMs = 0;
+      if (error instanceof RaftRefusal || error instanceof OutcomeUnknown) this.#claimNotBeforeMs = 0;
     }
   }
 }

@@ -20,6 +20,9 @@ export interface Stewardship {
 /** How often the leader looks whether the right ones vote. Shorter: more proposals while something changes. */
 const LOOK_MS = 1_000;
 
+/** Of the reason of a command (schemas.ts); names and zones at their longest say more. */
+const REASON_CHARS_MAX = 256;
+
 /** Carries out what autopilot advises, at the leader, one step after the other. */
 export class Steward {
   readonly #world: World;
@@ -113,7 +116,7 @@ export class Steward {
         await this.#o.propose({
           ...decision.command,
           by: "autopilot",
-          reason: decision.why,
+          reason: decision.why.slice(0, REASON_CHARS_MAX),
           ifVersion: decision.ifVersion,
         });
       else if (decision.kind === "group") await this.#o.changeGroup(decision.change);

@@ -32,6 +32,8 @@ export class Ledger implements StateMachine<number> {
     return utf8(this.words.join("\n"));
   }
 
+  check(): void {}
+
   restore(data: Uint8Array, index: number): void {
     this.words = data.length === 0 ? [] : fromUtf8(data).split("\n");
     this.index = index;

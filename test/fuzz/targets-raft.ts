@@ -65,7 +65,7 @@ export const RAFT_TARGETS: readonly Target[] = [
       if (message?.type === "propose")
         for (const payload of message.payloads)
           unlessRefused(() => {
-            checkForwarded(payload, PROPOSAL_BYTES_MAX);
+            checkForwarded(payload, PROPOSAL_BYTES_MAX, () => {});
             return payload;
           });
       return message !== undefined;

@@ -44,11 +44,12 @@ export function unframe(data: Uint8Array): { readonly id: ProposalId | null; rea
   return { id, data: reader.raw(reader.left) };
 }
 
-/** Throws InputError unless a member may have forwarded it. */
-export function checkForwarded(payload: Payload, bytesMax: number): void {
+/** Throws InputError unless a member may have forwarded it. @param check of a command, by whoever applies it */
+export function checkForwarded(payload: Payload, bytesMax: number, check: (data: Uint8Array) => void): void {
   if (payload.kind === "nothing") throw new InputError("bad-proposal", "only a leader appends empty entries");
-  if (unframe(payload.data).data.length > bytesMax)
-    throw new InputError("too-large", "a forwarded proposal is too large");
+  const { data } = unframe(payload.data);
+  if (data.length > bytesMax) throw new InputError("too-large", "a forwarded proposal is too large");
+  if (payload.kind === "command") check(data);
 }
 
 /** Proposals of this node that are not settled yet: each is settled once, and none waits for ever. */

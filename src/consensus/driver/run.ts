@@ -6,6 +6,7 @@ import type { Message } from "../core/messages.ts";
 import type { Id } from "../core/quorum.ts";
 import { Raft } from "../core/raft.ts";
 import { LinearReads } from "./linear-reads.ts";
+import { checkPlausible } from "./plausible.ts";
 import { checkForwarded, type Outcome, Proposals } from "./proposals.ts";
 import { ReadyLoop } from "./ready-loop.ts";
 import { RaftRefusal, refusalOf } from "./refusal.ts";
@@ -108,15 +109,17 @@ export class Run<Result> implements FigureSources<Result> {
 
   /** Throws InputError on what this member doesn't take. */
   receive(message: Message, from: Id): void {
-    const { node, allow, settings } = this.#o;
+    const { node, allow, settings, machine } = this.#o;
     if (message.from !== from)
       throw new InputError("bad-sender", `a Raft message from ${message.from} came from ${from}`);
     if (message.to !== node) throw new InputError("bad-receiver", `a Raft message for ${message.to} came to ${node}`);
     const { incoming, outgoing, learners } = this.raft.configuration;
     const isMember = [incoming, outgoing, learners].some((ids) => ids.has(from));
     if (!isMember && !allow(from)) throw new InputError("not-a-member", `${from} is no member of this group`);
+    checkPlausible(message, this.raft);
     if (message.type === "propose")
-      for (const payload of message.payloads) checkForwarded(payload, settings.proposalBytesMax);
+      for (const payload of message.payloads)
+        checkForwarded(payload, settings.proposalBytesMax, (data) => machine.check(data));
     this.step((core) => core.step(message));
   }
 
