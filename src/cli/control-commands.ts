@@ -7,11 +7,12 @@ import { decommissionCommand, drainCommand, leaveCommand, removeCommand } from "
 import { type NodeView, roleText } from "./nodes.ts";
 import { type Output, stateText } from "./output.ts";
 import { policyCommand } from "./policy-command.ts";
+import { type Recover, recoverCommand } from "./recover-command.ts";
 import { tokenCommand } from "./token-command.ts";
 import { writeHeaders } from "./write-options.ts";
 
 /** What a cluster agrees on, and who does. */
-export function controlCommands(): Command[] {
+export function controlCommands(recover: Recover): Command[] {
   return [
     initCommand(),
     joinCommand("join"),
@@ -19,13 +20,14 @@ export function controlCommands(): Command[] {
     drainCommand("drain"),
     decommissionCommand("decommission"),
     maintenanceCommand("maintenance"),
-    clusterCommand(),
+    clusterCommand(recover),
+    recoverCommand("recover", recover),
     policyCommand(),
     tokenCommand(),
   ];
 }
 
-function clusterCommand(): Command {
+function clusterCommand(recover: Recover): Command {
   return new Command("cluster")
     .description("the cluster: its Raft group, and who comes and goes")
     .addCommand(statusCommand("cluster status"))
@@ -38,7 +40,8 @@ function clusterCommand(): Command {
     .addCommand(drainCommand("cluster drain"))
     .addCommand(decommissionCommand("cluster decommission"))
     .addCommand(removeCommand("cluster remove"))
-    .addCommand(maintenanceCommand("cluster maintenance"));
+    .addCommand(maintenanceCommand("cluster maintenance"))
+    .addCommand(recoverCommand("cluster recover", recover));
 }
 
 function peersCommand(): Command {

@@ -14,7 +14,7 @@ import { kvCommand } from "./kv-command.ts";
 import { memberCommands } from "./member-commands.ts";
 import type { RunNode, WaitFor } from "./node-command.ts";
 import { nodeCommand } from "./node-command.ts";
-import { type Recover, recoverCommand } from "./recover-command.ts";
+import type { Recover } from "./recover-command.ts";
 import { tourCommand } from "./tour-command.ts";
 
 export interface ProgramParts {
@@ -47,10 +47,10 @@ export function makeProgram(parts: ProgramParts): Command {
     .addHelpText("after", EXIT_CODES);
   program.addCommand(devCommand(parts.main));
   program.addCommand(nodeCommand(parts.runNode, parts.waitFor));
-  program.addCommand(recoverCommand(parts.recover));
   program.addCommand(configCommand());
   program.addCommand(keysCommand());
-  for (const command of [...clusterCommands(), ...memberCommands(), ...controlCommands()]) program.addCommand(command);
+  for (const command of [...clusterCommands(), ...memberCommands(), ...controlCommands(parts.recover)])
+    program.addCommand(command);
   const clients = [kvCommand, importCommand, exportCommand, conflictsCommand, explainCommand, tourCommand];
   for (const make of clients) program.addCommand(make());
   for (const command of program.commands) inherit(command, program);

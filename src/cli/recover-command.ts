@@ -22,8 +22,8 @@ interface RecoverOptions {
   readonly cluster: string;
 }
 
-/** `starling recover`: for when the quorum is lost for good. */
-export function recoverCommand(recover: Recover): Command {
+/** `starling recover`: for when the quorum is lost for good. @param line how it is called */
+export function recoverCommand(line: string, recover: Recover): Command {
   const command = withSettings(new Command("recover"))
     .description(
       "on one stopped node: go on without the lost majority of voters. What only they had agreed on is lost; whoever is left " +
@@ -48,6 +48,6 @@ export function recoverCommand(recover: Recover): Command {
     });
   return withExamples(command, [
     "two of three are gone, their disks too",
-    "recover --voters eu --cluster starling --config starling.toml",
+    `${line} --voters eu --cluster starling --config starling.toml`,
   ]);
 }
