@@ -108,7 +108,9 @@ export class Steward {
   }
 
   async #act(decision: Decision): Promise<void> {
-    if (decision.why !== this.advice) this.#world.log.info("autopilot", { kind: decision.kind, why: decision.why });
+    // How long one has been silent is no news each second.
+    if (withoutNumbers(decision.why) !== withoutNumbers(this.advice ?? ""))
+      this.#world.log.info("autopilot", { kind: decision.kind, why: decision.why });
     this.advice = decision.why;
     this.#isActing = true;
     try {
@@ -129,4 +131,8 @@ export class Steward {
       this.#isActing = false;
     }
   }
+}
+
+function withoutNumbers(text: string): string {
+  return text.replace(/\d+/g, "");
 }

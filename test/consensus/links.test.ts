@@ -112,6 +112,21 @@ describe("links between members", () => {
     });
   });
 
+  it("forget what waits when nothing more was to be said for a while: whoever takes part again may have another log", async () => {
+    await withEnds(async (kernel, a) => {
+      a.links.send(beat(1));
+      await kernel.until(() => /cannot connect/.test(a.links.status()[0]?.reason ?? ""), 10_000);
+      a.links.send(beat(2)); // waits, for it is too early to dial again
+      const b = await endOf(kernel, "b");
+      await kernel.sleep(1_500);
+      expect(a.links.status()).toMatchObject([{ isUp: false }]);
+      a.links.send(beat(3));
+      await kernel.until(() => b.received.length > 0, 5_000);
+      expect(b.received.map(({ message }) => message)).toEqual([beat(3)]);
+      expect(a.links.status()).toMatchObject([{ isUp: true, dropped: 2 }]);
+    });
+  });
+
   it("come again by themselves when the other side does, while there is something to say", async () => {
     await withEnds(async (kernel, a) => {
       const b = await endOf(kernel, "b");

@@ -47,6 +47,8 @@ const WAITING_BYTES_MAX = 4 * 2 ** 20;
 /** Sent and not taken by the network yet; above this messages are dropped, as a network would. */
 const QUEUED_BYTES_MAX = 4 * 2 ** 20;
 const FIRST_RETRY_MS = 100;
+/** Several heartbeats: to whom nothing is said for so long is no member of the group meanwhile. */
+const SILENT_MS = 1_000;
 const MAX_RETRY_MS = 1_500;
 const REFUSED_RETRY_MS = 3_000;
 /** A link that lived for less was taken and then closed for what was said on it. */
@@ -141,6 +143,7 @@ class RaftPeer {
   #isStopped = false;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
+  #waitedMs = 0;
   #retryMs = FIRST_RETRY_MS;
   #notBeforeMs = 0;
   #upSinceMs = 0;
@@ -182,6 +185,14 @@ class RaftPeer {
   }
 
   #wait(encoded: Uint8Array): void {
+    // Who left the group and was taken in again may have another log since: a heartbeat for the old one would tell it that its
+    // new one has lost entries.
+    const nowMs = this.#o.world.clock.monotonicMs();
+    if (nowMs - this.#waitedMs >= SILENT_MS) {
+      this.#dropped += this.#waiting.length;
+      this.#forget();
+    }
+    this.#waitedMs = nowMs;
     this.#waiting.push(encoded);
     this.#waitingBytes += encoded.length;
     while (this.#waiting.length > WAITING_MAX || this.#waitingBytes > WAITING_BYTES_MAX) {
