@@ -89,7 +89,8 @@ class EventStream {
     this.#leader = leader;
     this.#term = term;
     const news = plane.feed.since(this.#version);
-    this.#version = plane.feed.version;
+    // A node that starts may show less for a moment, until its log has got to what it kept.
+    this.#version = Math.max(this.#version, plane.feed.version);
     if (news.kind === "reset") this.#push("config", { version: news.version, kind: "reset", by: null, reason: null });
     else for (const { version, kind, by, reason } of news.events) this.#push("config", { version, kind, by, reason });
   }
