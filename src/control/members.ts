@@ -6,7 +6,15 @@ import type { CommandOf } from "./commands.ts";
 import { Refusal, refuse } from "./refusals.ts";
 import { type JoinToken, MAX, type Member, type NewMember, type Removed } from "./schemas.ts";
 import { rankedBySpread } from "./spread.ts";
-import { AUTOPILOT_DEFAULTS, type ControlState, type FormerMembers, sorted, votersFor, votersWanted } from "./state.ts";
+import {
+  AUTOPILOT_DEFAULTS,
+  type ControlState,
+  type FormerMembers,
+  ownersOf,
+  sorted,
+  votersFor,
+  votersWanted,
+} from "./state.ts";
 
 // Commands of a cluster's life. Each takes a state and gives the next one, without its version; the same one when there is
 // nothing to change; or throws a Refusal.
@@ -129,6 +137,7 @@ function activate(state: ControlState, { member: id }: CommandOf<"activate">): C
   const member = memberOf(state, id);
   if (member.state === "active") return state;
   mustBe(member, ["joining"], "only a joining member becomes active");
+  mayOwn(state);
   return withMember(state, { ...member, state: "active" });
 }
 
@@ -181,6 +190,7 @@ function draining(state: ControlState, going: Going, id: string, afterDrain: "le
 function drainCancel(state: ControlState, { member: id }: CommandOf<"drain-cancel">): ControlState {
   const member = memberOf(state, id);
   mustBe(member, ["draining"], "there is no drain to cancel");
+  mayOwn(state);
   return withMember(state, { ...member, state: "active", afterDrain: null });
 }
 
@@ -288,6 +298,12 @@ function withMember(state: ControlState, member: Readonly<Member>): ControlState
 
 function mustBe(member: Readonly<Member>, states: readonly Member["state"][], otherwise: string): void {
   if (!states.includes(member.state)) refuse("wrong-state", `${member.id} is ${member.state}: ${otherwise}`);
+}
+
+/** Of one more. */
+function mayOwn(state: ControlState): void {
+  if (ownersOf(state).length >= MAX.owners)
+    refuse("table-full", `a cluster has at most ${MAX.owners} nodes that own data: let another one leave first`);
 }
 
 function mustBeCluster({ cluster }: ControlState, name: string): void {

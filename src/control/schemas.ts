@@ -10,6 +10,8 @@ import { NAME } from "../kernel/ids.ts";
  *  are below 4 MiB as bytes. */
 export const MAX = {
   members: 256,
+  /** Members that own data; the replica's own bound (replication/owners.ts). */
+  owners: 128,
   /** Ids of former members; the oldest are forgotten (see `Removed`). */
   removed: 512,
   founders: 128,

@@ -102,12 +102,17 @@ export function notModified(api: Api, call: Call, version: number): Response {
   return new Response(null, { status: 304, headers: { ...baseHeaders(api, call), etag: versionTag(version) } });
 }
 
+/** Throws InputError `bad-forward`. */
+export function mayForward({ request }: Call): boolean {
+  const forward = request.headers.get("starling-forward") ?? "yes";
+  if (forward !== "yes" && forward !== "no") throw new InputError("bad-forward", "Starling-Forward is yes or no");
+  return forward === "yes";
+}
+
 /** With `Starling-Forward: no` on a node that doesn't lead: where the client should ask. Null: go on here. Throws 503
  *  `no-leader`. */
 export function elsewhere(api: Api, call: Call): Response | null {
-  const forward = call.request.headers.get("starling-forward") ?? "yes";
-  if (forward !== "yes" && forward !== "no") throw new InputError("bad-forward", "Starling-Forward is yes or no");
-  if (forward === "yes") return null;
+  if (mayForward(call)) return null;
   const { leader, role } = api.plane.status();
   if (role === "leader") return null;
   if (leader === null) throw new ProblemError("no-leader", "the group has no leader now: try again");

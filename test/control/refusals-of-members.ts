@@ -157,7 +157,34 @@ export const ofJoining: readonly Case[] = [
     },
     run: (cluster) => cluster.try("join", joining, { atMs: START_MS }),
   },
+  {
+    slug: "table-full",
+    when: "there are as many owners as there may be",
+    says: /128 nodes that own data/,
+    cluster: fullOfOwners,
+    run: (cluster) => cluster.try("activate", { member: `m${MAX.owners}` }, { atMs: START_MS }),
+  },
+  {
+    slug: "table-full",
+    when: "another one owns in the place of who drained",
+    says: /128 nodes that own data/,
+    cluster: () =>
+      fullOfOwners()
+        .ok("drain", { member: "m5" })
+        .ok("activate", { member: `m${MAX.owners}` }),
+    run: (cluster) => cluster.try("drain-cancel", { member: "m5" }),
+  },
 ];
+
+/** And one that joins. */
+function fullOfOwners(): Cluster {
+  const full = withToken({ uses: MAX.members });
+  for (let i = 3; i <= MAX.owners; i++) {
+    full.ok("join", { ...joining, member: nodeNamed(`m${i}`) }, { atMs: START_MS });
+    if (i < MAX.owners) full.ok("activate", { member: `m${i}` }, { atMs: START_MS });
+  }
+  return full;
+}
 
 export const ofLife: readonly Case[] = [
   refused("unknown-node", "it is no member", /n9/, four, "drain", { member: "n9" }),

@@ -8,6 +8,7 @@ import {
   checkWrite,
   elsewhere,
   isUnchanged,
+  mayForward,
   notModified,
   readSmallJson,
   stateOf,
@@ -21,9 +22,10 @@ export async function getConfig(api: Api, call: Call): Promise<Response> {
   const query = parseQuery(call.search);
   checkParameters(query, ["consistent", "timeoutMs", "watch"]);
   const isConsistent = flagOf(query, "consistent");
+  const [timeoutMs] = [timeoutOf(call), mayForward(call)]; // wrong ones are told where they don't matter, too
   const other = isConsistent ? elsewhere(api, call) : null;
   if (other) return other;
-  const state = isConsistent ? await api.plane.read(timeoutOf(call)) : stateOf(api);
+  const state = isConsistent ? await api.plane.read(timeoutMs) : stateOf(api);
   const { version } = state;
   if (isUnchanged(call, version)) return notModified(api, call, version);
   const hash = state === api.plane.state ? api.plane.hash : null;
