@@ -35,22 +35,22 @@ export class Member {
   }
 }
 
-export async function answers(url: string): Promise<void> {
-  await until(`${url} answers`, () =>
+export async function answers(url: string, withinMs = START_MS): Promise<void> {
+  const isOk = (): Promise<boolean> =>
     fetch(url).then(
       (response) => response.ok,
       () => false, // nobody listens yet
-    ),
-  );
+    );
+  await until(`${url} answers`, isOk, withinMs);
 }
 
-/** Throws when it doesn't come true within 20 s. */
-export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const endMs = performance.now() + START_MS; performance.now() < endMs; ) {
+/** Throws when it doesn't come true in time. */
+export async function until(what: string, isSo: () => Promise<boolean>, withinMs = START_MS): Promise<void> {
+  for (const endMs = performance.now() + withinMs; performance.now() < endMs; ) {
     if (await isSo()) return;
     await sleep(50);
   }
-  throw new Error(`not within ${START_MS} ms: ${what}`);
+  throw new Error(`not within ${withinMs} ms: ${what}`);
 }
 
 export function sleep(ms: number): Promise<void> {
