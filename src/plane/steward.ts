@@ -73,7 +73,10 @@ export class Steward {
       return;
     }
     this.#leaderSinceMs ??= nowMs;
-    for (const node of this.#heardMs.keys()) if (!state.members.has(node)) this.#heardMs.delete(node);
+    // Who is a member no more may be needed to let it go.
+    const inGroup = new Set([...status.voters, ...status.outgoingVoters, ...status.learners]);
+    for (const node of this.#heardMs.keys())
+      if (!state.members.has(node) && !inGroup.has(node)) this.#heardMs.delete(node);
     if (this.#isActing) return;
     await this.#act(advise(this.#situation(state, status, this.#leaderSinceMs, nowMs)));
   }
