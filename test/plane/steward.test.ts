@@ -31,7 +31,7 @@ it("names and zones at their longest make no reason that a command can't have: t
   };
   const known = { addresses: { client: null, gossip: null, peer: null }, protocol: { min: 1, max: 1 }, weight: 100 };
   for (const [i, member] of [B, C, D].entries())
-    agree({ kind: "update-member", member, instance: `${i + 1}`.repeat(32), ...known, ...BY });
+    agree({ kind: "update-member", member, instance: `${i + 1}`.repeat(32), zone: zoneOf(member), ...known, ...BY });
   const learner = [B, C].find((id) => machine.state?.members.get(id)?.role === "learner") ?? "";
   agree({ kind: "promote", member: learner, to: "voter", instead: D, ...BY });
   agree({ kind: "promote", member: D, to: "learner", instead: null, ...BY });
