@@ -95,13 +95,14 @@ export class ControlMachine {
   }
 
   /** Shows a peer's state if it is newer, and says whether it was. Throws InputError, and keeps what it has, when the bytes
-   *  aren't one (`bad-state`, `unknown-level`), are another cluster's (`wrong-cluster`), or say otherwise what this node
+   *  aren't one (`bad-state`, `unknown-level`), are another cluster's (`wrong-cluster`) or founding's (`other-founding`), or say otherwise what this node
    *  shows of the same version (`state-differs`): one of the two went wrong, and nobody here knows which. */
   adopt(bytes: Uint8Array): boolean {
     const mine = this.#shown;
     const theirs = decodeState(bytes);
     if (mine && mine.cluster.id !== theirs.cluster.id)
       throw new InputError("wrong-cluster", `a state of cluster ${theirs.cluster.name}, which isn't this one`);
+    if (mine && mine.founding !== theirs.founding) return this.#adoptFounding(mine, theirs);
     const difference = age(theirs, mine);
     if (difference === 0 && hashOf(theirs, this.#sha256) !== this.hash())
       throw new InputError(
@@ -109,6 +110,20 @@ export class ControlMachine {
         `version ${theirs.version} isn't the same on both nodes: one is damaged or has a bug, compare them with others`,
       );
     if (difference <= 0) return false;
+    this.#showWhole(theirs);
+    return true;
+  }
+
+  /** The cluster was founded twice, and no version of one is newer than any of the other. Who founded it alone, since its data
+   *  directory was emptied, goes back to where it is a member; nobody else ever follows another founding. */
+  #adoptFounding(mine: ControlState, theirs: ControlState): boolean {
+    const [only, ...others] = mine.members.keys();
+    if (only === undefined || others.length > 0 || theirs.members.size < 2 || !theirs.members.has(only))
+      throw new InputError(
+        "other-founding",
+        `cluster ${theirs.cluster.name} was founded twice: a data directory was emptied. Stop the node that founded it anew, ` +
+          "and start it with an empty directory where it reaches the others",
+      );
     this.#showWhole(theirs);
     return true;
   }
@@ -128,9 +143,10 @@ export class ControlMachine {
   }
 }
 
-/** Above 0 where `a` is newer than `b`. A higher incarnation wins: it was raised because the old group's quorum was given up,
+/** Above 0 where `a` is newer than `b`: of another founding it never is. A higher incarnation wins: it was raised because the old group's quorum was given up,
  *  whatever that still does. */
 function age(a: ControlState, b: ControlState | null): number {
   if (b === null) return 1;
+  if (a.founding !== b.founding) return -1;
   return a.cluster.incarnation - b.cluster.incarnation || a.version - b.version;
 }
