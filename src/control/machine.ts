@@ -102,28 +102,14 @@ export class ControlMachine {
     const theirs = decodeState(bytes);
     if (mine && mine.cluster.id !== theirs.cluster.id)
       throw new InputError("wrong-cluster", `a state of cluster ${theirs.cluster.name}, which isn't this one`);
-    if (mine && mine.founding !== theirs.founding) return this.#adoptFounding(mine, theirs);
-    const difference = age(theirs, mine);
+    const isOther = mine !== null && mine.founding !== theirs.founding;
+    const difference = isOther ? ageOfOther(theirs, mine) : age(theirs, mine);
     if (difference === 0 && hashOf(theirs, this.#sha256) !== this.hash())
       throw new InputError(
         "state-differs",
         `version ${theirs.version} isn't the same on both nodes: one is damaged or has a bug, compare them with others`,
       );
     if (difference <= 0) return false;
-    this.#showWhole(theirs);
-    return true;
-  }
-
-  /** The cluster was founded twice, and no version of one is newer than any of the other. Who founded it alone, since its data
-   *  directory was emptied, goes back to where it is a member; nobody else ever follows another founding. */
-  #adoptFounding(mine: ControlState, theirs: ControlState): boolean {
-    const [only, ...others] = mine.members.keys();
-    if (only === undefined || others.length > 0 || theirs.members.size < 2 || !theirs.members.has(only))
-      throw new InputError(
-        "other-founding",
-        `cluster ${theirs.cluster.name} was founded twice: a data directory was emptied. Stop the node that founded it anew, ` +
-          "and start it with an empty directory where it reaches the others",
-      );
     this.#showWhole(theirs);
     return true;
   }
@@ -149,4 +135,16 @@ function age(a: ControlState, b: ControlState | null): number {
   if (b === null) return 1;
   if (a.founding !== b.founding) return -1;
   return a.cluster.incarnation - b.cluster.incarnation || a.version - b.version;
+}
+
+/** The cluster was founded twice, and no version of one is newer than any of the other. Who founded it alone, since its data
+ *  directory was emptied, goes back to where it is a member; nobody else ever follows another founding. */
+function ageOfOther(theirs: ControlState, mine: ControlState): 1 {
+  const [only, ...others] = mine.members.keys();
+  if (only !== undefined && others.length === 0 && theirs.members.size > 1 && theirs.members.has(only)) return 1;
+  throw new InputError(
+    "other-founding",
+    `cluster ${theirs.cluster.name} was founded twice: a data directory was emptied. Stop the node that founded it anew, and ` +
+      "start it with an empty directory where it reaches the others",
+  );
 }

@@ -60,7 +60,7 @@ export const ofThePlane: readonly Mutant[] = [
   machine(
     "plane-follows-another-founding",
     by("founded-twice", /takes nobody along/),
-    ["mine && mine.founding !== theirs.founding", 'mine && mine.founding === ""'],
+    ["mine !== null && mine.founding !== theirs.founding", 'mine !== null && mine.founding === ""'],
     ["if (a.founding !== b.founding) return -1;", ""],
   ),
   steward("plane-forgets-who-has-to-be-let-go", by("leaving", /by force, being one of two/), [
