@@ -104,14 +104,15 @@ export class ControlMachine {
   }
 
   /** Shows a peer's state if it is newer, and says whether it was. Throws InputError, and keeps what it has, when the bytes
-   *  aren't one (`bad-state`, `unknown-level`), are another cluster's (`wrong-cluster`), or say otherwise what this node
+   *  aren't one (`bad-state`, `unknown-level`), are another cluster's (`wrong-cluster`) or founding's (`other-founding`), or say otherwise what this node
    *  shows of the same version (`state-differs`): one of the two went wrong, and nobody here knows which. */
   adopt(bytes: Uint8Array): boolean {
     const mine = this.#shown;
     const theirs = decodeState(bytes);
     if (mine && mine.cluster.id !== theirs.cluster.id)
       throw new InputError("wrong-cluster", `a state of cluster ${theirs.cluster.name}, which isn't this one`);
-    const difference = age(theirs, mine);
+    const isOther = mine !== null && mine.founding !== theirs.founding;
+    const difference = isOther ? ageOfOther(theirs, mine) : age(theirs, mine);
     if (difference === 0 && hashOf(theirs, this.#sha256) !== this.hash())
       throw new InputError(
         "state-differs",
@@ -144,9 +145,22 @@ export class ControlMachine {
   }
 }
 
-/** Above 0 where `a` is newer than `b`. A higher incarnation wins: it was raised because the old group's quorum was given up,
+/** Above 0 where `a` is newer than `b`: of another founding it never is. A higher incarnation wins: it was raised because the old group's quorum was given up,
  *  whatever that still does. */
 function age(a: ControlState, b: ControlState | null): number {
   if (b === null) return 1;
+  if (a.founding !== b.founding) return -1;
   return a.cluster.incarnation - b.cluster.incarnation || a.version - b.version;
+}
+
+/** The cluster was founded twice, and no version of one is newer than any of the other. Who founded it alone, since its data
+ *  directory was emptied, goes back to where it is a member; nobody else ever follows another founding. */
+function ageOfOther(theirs: ControlState, mine: ControlState): 1 {
+  const [only, ...others] = mine.members.keys();
+  if (only !== undefined && others.length === 0 && theirs.members.size > 1 && theirs.members.has(only)) return 1;
+  throw new InputError(
+    "other-founding",
+    `cluster ${theirs.cluster.name} was founded twice: a data directory was emptied. Stop the node that founded it anew, and ` +
+      "start it with an empty directory where it reaches the others",
+  );
 }

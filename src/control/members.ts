@@ -23,6 +23,7 @@ export function found({ cluster, partitionBits, founders, atMs }: CommandOf<"ini
   let state: ControlState = {
     version: 0,
     cluster,
+    founding: founderOf(founders).instance ?? "",
     partitionBits,
     featureLevel: 1,
     members: new Map(),
@@ -48,14 +49,19 @@ export function found({ cluster, partitionBits, founders, atMs }: CommandOf<"ini
   return state;
 }
 
-/** Who shall vote first: who writes the group down, which is the group alone until the others claim their logs, and whoever
- *  spreads the votes best. */
-function firstVoters(founders: CommandOf<"init">["founders"]): ReadonlySet<string> {
+/** Who writes the group down. */
+function founderOf(founders: CommandOf<"init">["founders"]): CommandOf<"init">["founders"][number] {
   const claimed = founders.filter(({ instance }) => instance !== null);
   const [first] = claimed;
   if (!first || claimed.length > 1)
     refuse("bad-founder", `${claimed.length} founders name an instance: exactly one does, who writes the group down`);
-  const voters: NewMember[] = [first];
+  return first;
+}
+
+/** Who shall vote first: who writes the group down, which is the group alone until the others claim their logs, and whoever
+ *  spreads the votes best. */
+function firstVoters(founders: CommandOf<"init">["founders"]): ReadonlySet<string> {
+  const voters: NewMember[] = [founderOf(founders)];
   const wanted = votersFor(founders.length, AUTOPILOT_DEFAULTS.votersMax);
   while (voters.length < wanted) {
     const others = founders.filter((founder) => !voters.includes(founder));

@@ -73,6 +73,8 @@ export class Outside {
     this.#compare(mine);
     if (best === null || (mine !== null && compareTags(best.tag, mine) <= 0)) {
       this.#behindSinceMs = null;
+      // Nobody has it from the only member: there may be a cluster that was founded before its directory was emptied.
+      if (best !== null && this.#o.state()?.members.size === 1) await this.#pullFrom(best.id);
       return;
     }
     this.#behindSinceMs ??= world.clock.monotonicMs();

@@ -10,6 +10,7 @@ const outside = inFile("src/plane/outside.ts");
 const applying = inFile("src/plane/applying.ts");
 const plane = inFile("src/plane/plane.ts");
 const steward = inFile("src/plane/steward.ts");
+const machine = inFile("src/control/machine.ts");
 const plausible = inFile("src/consensus/driver/plausible.ts");
 const links = inFile("src/consensus/driver/links.ts");
 
@@ -50,10 +51,18 @@ export const ofThePlane: readonly Mutant[] = [
     "if (knowing) return",
     'if (knowing && cluster.id === "") return',
   ]),
-  residence("plane-leaves-while-it-votes", by("leaving", /is let go of by the Raft group/), [
-    "else if (!(await this.#isLetGo()))",
-    "else if (forMs < 0)",
-  ]),
+  residence(
+    "plane-leaves-while-it-votes",
+    by("leaving", /is let go of by the Raft group/),
+    ['else if (role !== "none")', "else if (forMs < 0)"],
+    ["else if (!(await this.#isLetGo()))", "else if (forMs < 0)"],
+  ),
+  machine(
+    "plane-follows-another-founding",
+    by("founded-twice", /takes nobody along/),
+    ["mine !== null && mine.founding !== theirs.founding", 'mine !== null && mine.founding === ""'],
+    ["if (a.founding !== b.founding) return -1;", ""],
+  ),
   steward("plane-forgets-who-has-to-be-let-go", by("leaving", /by force, being one of two/), [
     "!state.members.has(node) && !inGroup.has(node)",
     "!state.members.has(node)",
