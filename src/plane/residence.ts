@@ -3,6 +3,7 @@ import type { Result } from "../control/apply.ts";
 import type { Member } from "../control/schemas.ts";
 import type { ControlState } from "../control/state.ts";
 import { InputError } from "../kernel/assert.ts";
+import type { Replica } from "../replication/replica.ts";
 import type { World } from "../world/world.ts";
 import type { Wish } from "./api.ts";
 
@@ -10,9 +11,14 @@ import type { Wish } from "./api.ts";
 export interface CopyProgress {
   /** Everything that the owners that can be reached showed at the start is here; false while none was reached. */
   isCaughtUp(): boolean;
-  /** Everything that was written here is at more than half of the other owners, and at all that can be reached. */
-  isHandedOver(): boolean;
+  /** A mark in what is written here: clients that don't ask who is ready write on. */
+  written(): CopyMark;
+  /** Everything that was written here up to there is at more than half of the other owners, and at all that can be reached. */
+  isHandedOver(upTo: CopyMark): boolean;
 }
+
+/** Whoever made it knows what it is. */
+export type CopyMark = Parameters<Replica["isHandedOver"]>[0];
 
 export interface ResidenceOptions {
   readonly self: string;
@@ -44,6 +50,7 @@ const NEEDED_MS_MAX = 15_000;
 export class Residence {
   readonly #o: ResidenceOptions;
   #drainingSinceMs: number | null = null;
+  #toHandOver: CopyMark;
   #notBeforeMs = 0;
   #wasMember = false;
   #isGone = false;
@@ -67,6 +74,7 @@ export class Residence {
     this.#wasMember = true;
     const nowMs = world.clock.monotonicMs();
     this.#drainingSinceMs = me.state === "draining" ? (this.#drainingSinceMs ?? nowMs) : null;
+    if (me.state !== "draining") this.#toHandOver = undefined;
     if (me.state === "joining") await this.#arrive();
     else if (this.#drainingSinceMs !== null)
       await this.#depart(known?.cluster.name ?? "", me, nowMs - this.#drainingSinceMs);
@@ -103,8 +111,10 @@ export class Residence {
    *  member any more. */
   async #depart(cluster: string, { role }: Readonly<Member>, forMs: number): Promise<void> {
     const { self, copy } = this.#o;
-    if (forMs < DRAIN_MS_MIN) this.why = "balancers are to see that it isn't ready";
-    else if (!copy.isHandedOver()) this.why = "handing over what was written here";
+    if (forMs >= DRAIN_MS_MIN) this.#toHandOver ??= copy.written();
+    // What is written after that is handed over when it has left, and takes no more.
+    if (this.#toHandOver === undefined) this.why = "balancers are to see that it isn't ready";
+    else if (!copy.isHandedOver(this.#toHandOver)) this.why = "handing over what was written here";
     else if (role !== "none") this.why = "autopilot has to choose who takes its place in the Raft group";
     else if (!(await this.#isLetGo())) this.why = "the Raft group has to let go of it";
     else await this.#propose({ kind: "leave", member: self, cluster, by: self, reason: "it drained", ifVersion: null });

@@ -1,4 +1,4 @@
-import type { Dot, Layout, Row } from "../../crdt/index.ts";
+import type { Dot, Layout, Row, VersionVector } from "../../crdt/index.ts";
 import { lastSeq } from "../../crdt/index.ts";
 import { isConflict } from "../conflicts/conflict.ts";
 import { present } from "../kernel/assert.ts";
@@ -264,9 +264,14 @@ export class Replica implements ReplicaApi {
     return this.#readiness.isCaughtUp();
   }
 
-  /** Of a node that is going: what was written here is elsewhere. */
-  isHandedOver(): boolean {
-    return this.#pipeline.depth === 0 && this.#peers.isHandedOver();
+  /** Of a node that is going: a mark in what is written here, for `isHandedOver`. */
+  written(): VersionVector[] {
+    return this.#peers.written();
+  }
+
+  /** What was written here, up to that mark or to now, is elsewhere. */
+  isHandedOver(upTo?: readonly VersionVector[]): boolean {
+    return (upTo !== undefined || this.#pipeline.depth === 0) && this.#peers.isHandedOver(upTo);
   }
 
   async syncNow(): Promise<PeerSync[]> {

@@ -69,7 +69,7 @@ export class HostilePlane {
       owners: new Owners(parseNodeId(SELF), owners),
       door: this.door,
       notebook: { remembered: new Map(), remember: () => Promise.resolve(true) },
-      copy: { isCaughtUp: () => true, isHandedOver: () => false },
+      copy: { isCaughtUp: () => true, written: () => [], isHandedOver: () => false },
       addresses: () => null,
       gossipedAddress: () => null,
       neighbours: () => [],

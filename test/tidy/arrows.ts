@@ -79,6 +79,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/peer/link.ts",
     "type src/peer",
     "type src/replication/owners.ts",
+    "type src/replication/replica.ts",
     "type src/storage/raft-store.ts",
     "src/storage/store.ts",
     "src/world/world.ts",
