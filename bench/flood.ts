@@ -1,12 +1,12 @@
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { Agent, request } from "node:http";
 import { fileURLToPath } from "node:url";
 import type { Flooded } from "./flooder.ts";
 import type { Figure, Report } from "./machine.ts";
 import { machineLine, median, percentile } from "./machine.ts";
 import type { BenchNode } from "./nodes.ts";
 import { withNodes } from "./nodes.ts";
+import { openLoop } from "./open-loop.ts";
 
 // Question: what do clients of a node notice while 20,000 junk packets a second come to its gossip port, and is anybody
 // suspected for it?
@@ -103,34 +103,8 @@ function flood(target: BenchNode, phase: Phase): Promise<Flooded> {
   });
 }
 
-/** Latencies in ms, from when each request was due, so that one that had to wait counts in full; Infinity for a failure. */
-async function load(target: BenchNode, seconds: number): Promise<number[]> {
-  const agent = new Agent({ keepAlive: true });
-  const startMs = performance.now();
-  const running: Promise<number>[] = [];
-  for (let n = 0; n < seconds * REQUESTS_PER_SECOND; n++) {
-    const dueMs = startMs + (1000 * n) / REQUESTS_PER_SECOND;
-    const waitMs = dueMs - performance.now();
-    if (waitMs > 0) await pause(waitMs);
-    running.push(ask(agent, target, n).then((ok) => (ok ? performance.now() - dueMs : Number.POSITIVE_INFINITY)));
-  }
-  const latenciesMs = await Promise.all(running);
-  agent.destroy();
-  return latenciesMs;
-}
-
-function ask(agent: Agent, { url }: BenchNode, n: number): Promise<boolean> {
-  const isPut = n % 2 === 0;
-  const path = `${url}/v1/kv/bench/k${(n >> 1) % KEYS}`;
-  return new Promise((resolve) => {
-    const headers = isPut ? { "content-type": "text/plain" } : {};
-    const asked = request(path, { agent, method: isPut ? "PUT" : "GET", headers }, (response) => {
-      response.resume();
-      response.once("end", () => resolve((response.statusCode ?? 500) < 300));
-    });
-    asked.once("error", () => resolve(false));
-    asked.end(isPut ? "x".repeat(100) : undefined);
-  });
+function load({ url }: BenchNode, seconds: number): Promise<number[]> {
+  return openLoop({ urls: [url], perSecond: REQUESTS_PER_SECOND, seconds, keys: KEYS });
 }
 
 interface NodesAnswer {

@@ -7,6 +7,8 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<Report> }>
   storage: () => import("./storage.ts"),
   visibility: () => import("./visibility.ts"),
   swim: () => import("./swim.ts"),
+  control: () => import("./control.ts"),
+  quorum: () => import("./quorum.ts"),
 };
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));

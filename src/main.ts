@@ -3,6 +3,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { CliError, EXIT } from "./cli/exit.ts";
 import { runProgram } from "./cli/program.ts";
+import type { Recover } from "./cli/recover-command.ts";
 import type { Config } from "./config/types.ts";
 import type { Log } from "./world/world.ts";
 
@@ -18,7 +19,7 @@ async function runNode(config: Config, warnings: readonly string[]): Promise<voi
   const log = makeLog(config.log, { write: writeLogLine });
   stopOnDoubt(log, config.node.dataDir);
   for (const detail of warnings) log.warn("node.warning", { detail });
-  const stopRequested = stopRequest(log);
+  const stopped = stopRequest(log);
   try {
     const node = await startNode(config, makeRealWorld({ log }), { loopDelayMs: watchLoop() });
     let failed: CliError | undefined;
@@ -26,7 +27,8 @@ async function runNode(config: Config, warnings: readonly string[]): Promise<voi
       failed = new CliError(EXIT.failed, withAdvice(why, config.node.dataDir));
       return failed;
     });
-    const reason = await Promise.race([stopRequested, failing]);
+    // Who drained and left is done: exit code 0.
+    const reason = await Promise.race([stopped, failing, node.gone]);
     log.info("node.stopping", { reason: reason instanceof CliError ? reason.message : reason });
     // Not cleared, but no reason to live on either: it fires only when something else keeps the process alive.
     setTimeout(() => {
@@ -47,6 +49,45 @@ async function runNode(config: Config, warnings: readonly string[]): Promise<voi
     if (process.connected) process.disconnect();
   }
 }
+
+const LOOK_MS = 1_000;
+const SAY_AGAIN_MS = 30_000;
+
+async function waitFor<T>(look: () => T | null, why: string, logged: Config["log"]): Promise<T | null> {
+  const { makeLog } = await import("./observability/log.ts");
+  const log = makeLog(logged, { write: writeLogLine });
+  const stopped = stopRequest(log);
+  let isStopped = false;
+  void stopped.then(() => {
+    isStopped = true;
+  });
+  let saidMs = Number.NEGATIVE_INFINITY;
+  let found: T | null = null;
+  try {
+    for (;;) {
+      found = look();
+      if (found !== null || isStopped) return found;
+      const nowMs = performance.now();
+      if (nowMs - saidMs >= SAY_AGAIN_MS) {
+        log.warn("node.waiting", { detail: why });
+        saidMs = nowMs;
+      }
+      await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, LOOK_MS))]);
+    }
+  } finally {
+    // The supervisor's channel would keep the process alive.
+    if (found === null && process.connected) process.disconnect();
+  }
+}
+
+/** `starling recover`: the node's process must not run. */
+const recover: Recover = async (config, asked) => {
+  const { makeLog } = await import("./observability/log.ts");
+  const { makeRealWorld } = await import("./world/real.ts");
+  const { recover: recoverNode } = await import("./plane/recovery.ts");
+  const log = makeLog({ ...config.log, level: "warn" }, { write: (line) => process.stderr.write(line) });
+  return recoverNode({ config, world: makeRealWorld({ log }), ...asked });
+};
 
 /** How late the event loop was, over the last minute or two. */
 function watchLoop(): () => { p50: number; p99: number; max: number } {
@@ -79,8 +120,11 @@ function writeLogLine(line: string): void {
   if (process.connected && /^\{"level":"(warn|error)"/.test(line)) process.send?.(line.trimEnd());
 }
 
+let stopRequested: Promise<string> | null = null;
+
+/** Resolves with why; the same for all who ask, since a second signal means "at once". */
 function stopRequest(log: Log): Promise<string> {
-  return new Promise((resolve) => {
+  stopRequested ??= new Promise((resolve) => {
     let asked = false;
     const stop = (reason: string): void => {
       if (asked && reason !== "supervisor gone") {
@@ -96,6 +140,7 @@ function stopRequest(log: Log): Promise<string> {
     if (process.send && !process.connected) stop("supervisor gone");
     else process.once("disconnect", () => stop("supervisor gone"));
   });
+  return stopRequested;
 }
 
 /** An error that nobody caught means a state that nobody understands: stop before it spreads (I13). */
@@ -139,4 +184,4 @@ function sentenceOf(error: unknown, dataDir: string): string {
   return error.message;
 }
 
-process.exitCode = await runProgram(process.argv, { main: fileURLToPath(import.meta.url), runNode });
+process.exitCode = await runProgram(process.argv, { main: fileURLToPath(import.meta.url), runNode, waitFor, recover });

@@ -3,14 +3,20 @@ import { contactTag, estimatedRttMs } from "../gossip/index.ts";
 import type { Config } from "./config/types.ts";
 import type { MemberChange, MemberEvents, MemberView, SeedSourceState } from "./http/deps.ts";
 import { InputError } from "./kernel/assert.ts";
-import type { ActorId, NodeId, Region } from "./kernel/ids.ts";
+import { toHex, utf8 } from "./kernel/bytes.ts";
+import type { Sha256 } from "./kernel/hashing.ts";
+import { type ActorId, NAME, type NodeId, type Region } from "./kernel/ids.ts";
+import { type Neighbour, parseTag } from "./plane/neighbours.ts";
 import type { Address, Listener, World } from "./world/world.ts";
 import { formatAddress, parseAddress } from "./world/world.ts";
 
 /** What this node says of itself in gossip, at most 512 bytes (gossip.md): where it is and how to reach it. */
-export function metaOf(config: Config, actor: ActorId, at: { client: Listener; peer: Listener }): Map<string, string> {
-  const advertised = ({ advertise }: { advertise: Address }, { local }: Listener): string =>
-    formatAddress(advertise.port === 0 ? { host: advertise.host, port: local.port } : advertise);
+export function metaOf(
+  config: Config,
+  actor: ActorId,
+  at: { client: Listener; peer: Listener },
+  sha256: Sha256,
+): Map<string, string> {
   return new Map([
     ["id", config.node.id],
     ["actor", actor],
@@ -19,6 +25,8 @@ export function metaOf(config: Config, actor: ActorId, at: { client: Listener; p
     ["client", advertised(config.client, at.client)],
     ["peer", advertised(config.peer, at.peer)],
     ["proto", "1-1"],
+    // Enough to tell two clusters in one pool apart.
+    ["cluster", toHex(sha256(utf8(config.cluster.id)).subarray(0, 4))],
     ...[...config.gossip.advertiseTo].map(([region, to]): Tag => [contactTag(region), formatAddress(to)]),
     ...[...config.peer.advertiseTo].map(([region, to]): Tag => [`peer.${region}`, formatAddress(to)]),
   ]);
@@ -26,12 +34,44 @@ export function metaOf(config: Config, actor: ActorId, at: { client: Listener; p
 
 type Tag = [string, string];
 
+/** Where others reach a listener: as configured, with the port that it got if that was left open. */
+export function advertised({ advertise }: { readonly advertise: Address }, { local }: Pick<Listener, "local">): string {
+  return formatAddress(advertise.port === 0 ? { host: advertise.host, port: local.port } : advertise);
+}
+
 /** Where gossip says that we reach a node's peer port, if it counts it as alive. */
 export function peerAddressOf(gossip: GossipHost, node: NodeId): Address | null {
   const member = gossip.member(node);
   const region = gossip.self.meta.get("region") ?? "";
   const told = usable(member?.meta.get(`peer.${region}`)) ?? usable(member?.meta.get("peer"));
   return member?.state === "left" ? null : told;
+}
+
+/** What the others of this cluster say of their part in the control plane. Serf's agents, and whoever else is in the pool, have
+ *  none. */
+export function neighboursOf(gossip: GossipHost | null): Neighbour[] {
+  const cluster = gossip?.self.meta.get("cluster");
+  const isOurs = ({ name, meta }: { readonly name: string; readonly meta: ReadonlyMap<string, string> }): boolean =>
+    name !== gossip?.self.name && meta.get("cluster") === cluster && isPeer(name, meta);
+  const others = gossip?.members().filter(isOurs) ?? [];
+  return others.map(({ name, meta, state, stateChangedMs }) => ({
+    id: name,
+    region: meta.get("region") ?? "",
+    zone: meta.get("zone") ?? "",
+    isAlive: state === "alive",
+    sinceMs: stateChangedMs,
+    state: parseTag(meta.get("ctl")),
+    leads: countIn(meta.get("lead")),
+    expects: countIn(meta.get("boot")),
+  }));
+}
+
+function isPeer(name: string, meta: ReadonlyMap<string, string>): boolean {
+  return NAME.test(name) && meta.get("id") === name && NAME.test(meta.get("region") ?? "");
+}
+
+function countIn(text: string | undefined): number | null {
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
 /** Hearsay: what is no address is as if nobody had said it. */

@@ -2,12 +2,12 @@ import { Command } from "commander";
 import { type Context, contextOf, withExamples } from "./context.ts";
 import { CliError, EXIT } from "./exit.ts";
 import { formatBytes, formatCount, formatSpan, shortId } from "./format.ts";
-import type { NodeView } from "./nodes.ts";
+import { type NodeView, roleText } from "./nodes.ts";
 import { type Output, stateText } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 export function clusterCommands(): Command[] {
-  return [statusCommand(), healthCommand(), syncCommand(), repairCommand()];
+  return [statusCommand("status"), healthCommand(), syncCommand(), repairCommand()];
 }
 
 interface Check {
@@ -22,6 +22,9 @@ interface StatusAnswer {
   readonly node: string;
   readonly region: string;
   readonly version: string;
+  readonly leader: string | null;
+  readonly term: number;
+  readonly config: { readonly version: number | null };
   readonly nodes: readonly NodeView[];
   readonly records: number;
   readonly digest: string;
@@ -29,7 +32,8 @@ interface StatusAnswer {
   readonly checks: readonly Check[];
 }
 
-function statusCommand(): Command {
+/** @param line as it stands after `starling` */
+export function statusCommand(line: string): Command {
   const command = new Command("status")
     .description("the cluster as one node sees it")
     .action(async (_options, self: Command) => {
@@ -37,13 +41,16 @@ function statusCommand(): Command {
       const status = await client.get<StatusAnswer>("/cluster/status");
       out.result(status, () => {
         out.table(
-          ["cluster", "node", "region", "state", "records", "digest", "converged"],
+          ["cluster", "node", "region", "state", "leader", "term", "config", "records", "digest", "converged"],
           [
             [
               `${status.cluster.name} (${shortId(status.cluster.id, 8)})`,
               status.node,
               status.region,
               stateText(out, status.state),
+              status.leader ?? out.color.yellow("none"),
+              status.term,
+              status.config.version,
               formatCount(status.records),
               shortId(status.digest),
               status.converged ? out.color.green("yes") : out.color.yellow("no"),
@@ -57,16 +64,17 @@ function statusCommand(): Command {
         for (const { name, detail } of failed) out.line(out.color.yellow(`${name}: ${detail}`));
       });
     });
-  return withExamples(command, ["as us sees it", "status --node http://127.0.0.1:7011"]);
+  return withExamples(command, ["as us sees it", `${line} --node http://127.0.0.1:7011`]);
 }
 
 function memberTable(out: Output, nodes: readonly NodeView[]): void {
   out.table(
-    ["node", "region", "state", "client", "gossip", "peer", "link", "to send", "to come", "rtt"],
+    ["node", "region", "state", "role", "client", "gossip", "peer", "link", "to send", "to come", "rtt"],
     nodes.map((node) => [
       node.self ? `${node.id} (asked)` : node.id,
       node.region,
       stateText(out, node.state),
+      roleText(node),
       node.addresses.client,
       node.addresses.gossip,
       node.addresses.peer,

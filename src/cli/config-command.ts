@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { configGetCommand } from "./config-get.ts";
 import { effectiveSettings, withSettings } from "./config-sources.ts";
 import { outputOf, withExamples } from "./context.ts";
 
@@ -22,5 +23,8 @@ export function configCommand(): Command {
     ["a file, with one value changed", "config check --config starling.toml --gossip.bind 127.0.0.2:7946"],
     ["what the environment says", "config check --json"],
   );
-  return new Command("config").description("a node's configuration").addCommand(check);
+  return new Command("config")
+    .description("a node's configuration, and what its cluster agreed on")
+    .addCommand(check)
+    .addCommand(configGetCommand());
 }

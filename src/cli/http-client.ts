@@ -62,6 +62,11 @@ export class NodeClient {
   get<T>(path: string): Promise<T> {
     return this.json("GET", path);
   }
+
+  /** For answers without a body. */
+  async send(method: string, path: string, headers: Readonly<Record<string, string>> = {}): Promise<void> {
+    await (await this.request(method, path, { headers })).arrayBuffer();
+  }
 }
 
 function checkUrl(text: string): string {

@@ -9,6 +9,10 @@ export interface NodeView {
   readonly state: "alive" | "suspect" | "dead" | "left" | "unknown";
   readonly self?: boolean;
   readonly owner: boolean;
+  /** In the Raft group; and what the committed configuration says of it: null when it is no member there. */
+  readonly role: "voter" | "learner" | "none";
+  readonly leader?: boolean;
+  readonly memberState: string | null;
   readonly addresses: { readonly client: string | null; readonly gossip: string | null; readonly peer: string | null };
   readonly incarnation: number | null;
   readonly since: string | null;
@@ -22,6 +26,10 @@ export interface NodeView {
   readonly version: string | null;
   /** Entries that the node asked has still to send there, and lacks from there. Absent for itself. */
   readonly lag?: { readonly link: string; readonly to: number; readonly from: number };
+}
+
+export function roleText({ role, leader }: NodeView): string {
+  return leader ? "leader" : role;
 }
 
 /** An owner that clients can be sent to. */

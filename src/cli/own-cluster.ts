@@ -1,36 +1,85 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { OwnCluster } from "../config/config.ts";
+import { seeds as seedList } from "../config/kinds.ts";
 import { fromHex, toHex } from "../kernel/bytes.ts";
 import { CliError, EXIT } from "./exit.ts";
 
-/** The identity that a node without [cluster] has made for itself: read from its data directory, or made there. Losing
- *  the salt would make the data unreadable by key, so the file is on disk before it is used. */
+/** The identity that a node without [cluster] has made for itself, or was given: read from its data directory, or made
+ *  there. */
 export function ownCluster(dataDir: string): OwnCluster {
-  const path = join(dataDir, "cluster.json");
+  return readOwnCluster(dataDir) ?? keepOwnCluster(dataDir, makeOwnCluster());
+}
+
+/** Null when no cluster was founded or joined with this directory. Throws a CliError for a file that is damaged. */
+export function readOwnCluster(dataDir: string): OwnCluster | null {
+  const path = pathIn(dataDir);
   const found = readIfThere(path);
-  if (found !== null) return parseOwnCluster(path, found);
-  const own = makeOwnCluster();
-  writeSecretFile(path, `${JSON.stringify({ id: own.id, salt: toHex(own.salt) }, null, 2)}\n`);
+  return found === null ? null : parseOwnCluster(path, found);
+}
+
+/** Losing the salt would make the data unreadable by key, so the file is on disk before it is used. */
+export function keepOwnCluster(dataDir: string, own: OwnCluster): OwnCluster {
+  const { id, salt, name, role, seeds } = own;
+  const kept = { id, salt: toHex(salt), ...(name !== null && { name }), role, ...(role === "member" && { seeds }) };
+  writeSecretFile(pathIn(dataDir), `${JSON.stringify(kept, null, 2)}\n`);
   return own;
 }
 
-export function makeOwnCluster(): OwnCluster {
-  return { id: randomUUID(), salt: new Uint8Array(randomBytes(16)) };
+export function makeOwnCluster(name: string | null = null): OwnCluster {
+  return { id: randomUUID(), salt: new Uint8Array(randomBytes(16)), name, role: "founder", seeds: [] };
+}
+
+/** What a node keeps in its data directory (src/storage): where one of them is, a node has lived. */
+const DATA_FILES = ["data.db", "consensus.sqlite"];
+
+/** Throws a CliError where a cluster was founded or joined already, or data lies without one. */
+export function mustBeFresh(dataDir: string, instead: string): void {
+  const own = readOwnCluster(dataDir);
+  if (own)
+    throw new CliError(
+      EXIT.failed,
+      `${pathIn(dataDir)} says that this node ${own.role === "member" ? "joined" : "founded"} a cluster already${own.name === null ? "" : ` (${own.name})`}: ${instead}`,
+    );
+  const found = DATA_FILES.find((file) => existsSync(join(dataDir, file)));
+  if (found !== undefined)
+    throw new CliError(
+      EXIT.failed,
+      `${join(dataDir, found)} is there: a node has its data in this directory. ${capital(instead)}`,
+    );
+}
+
+function capital(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
+function pathIn(dataDir: string): string {
+  return join(dataDir, "cluster.json");
 }
 
 function parseOwnCluster(path: string, text: string): OwnCluster {
   try {
     const data: unknown = JSON.parse(text);
-    if (typeof data === "object" && data !== null && "id" in data && "salt" in data) {
-      const salt = fromHex(String(data.salt));
-      if (typeof data.id === "string" && data.id !== "" && salt.length >= 16) return { id: data.id, salt };
-    }
+    if (typeof data === "object" && data !== null) return ownClusterOf(new Map(Object.entries(data)));
   } catch {
     // told below: the file is not what we wrote
   }
-  throw new CliError(
+  throw damaged(path);
+}
+
+/** Files of earlier versions have the id and the salt alone. Throws when something is not what we wrote. */
+export function ownClusterOf(fields: ReadonlyMap<string, unknown>): OwnCluster {
+  const { id, salt: hex, name = null, role = "founder", seeds = [] } = Object.fromEntries(fields);
+  const salt = fromHex(String(hex));
+  const isName = name === null || (typeof name === "string" && name !== "");
+  if (typeof id !== "string" || id === "" || salt.length < 16 || !isName) throw new Error("not what we wrote");
+  if (role !== "founder" && role !== "member") throw new Error("a role of a later version, or none");
+  return { id, salt, name, role, seeds: seedList.parse(seeds) };
+}
+
+function damaged(path: string): CliError {
+  return new CliError(
     EXIT.usage,
     `${path} is damaged. It holds the cluster's id and salt, without which the data beside it can't be read by key: restore it from a backup, or start over with an empty data directory`,
   );

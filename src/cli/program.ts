@@ -4,6 +4,7 @@ import { clusterCommands } from "./cluster-commands.ts";
 import { configCommand } from "./config-command.ts";
 import { conflictsCommand, explainCommand } from "./conflict-commands.ts";
 import { DEFAULT_NODE } from "./context.ts";
+import { controlCommands } from "./control-commands.ts";
 import { devCommand } from "./dev-command.ts";
 import { CliError, EXIT } from "./exit.ts";
 import { exportCommand } from "./export-command.ts";
@@ -11,14 +12,17 @@ import { importCommand } from "./import-command.ts";
 import { keysCommand } from "./keys-command.ts";
 import { kvCommand } from "./kv-command.ts";
 import { memberCommands } from "./member-commands.ts";
-import type { RunNode } from "./node-command.ts";
+import type { RunNode, WaitFor } from "./node-command.ts";
 import { nodeCommand } from "./node-command.ts";
+import type { Recover } from "./recover-command.ts";
 import { tourCommand } from "./tour-command.ts";
 
 export interface ProgramParts {
   /** The script that is running: `dev` starts its nodes with it. */
   readonly main: string;
   readonly runNode: RunNode;
+  readonly waitFor: WaitFor;
+  readonly recover: Recover;
 }
 
 const EXIT_CODES = `
@@ -42,10 +46,11 @@ export function makeProgram(parts: ProgramParts): Command {
     .exitOverride()
     .addHelpText("after", EXIT_CODES);
   program.addCommand(devCommand(parts.main));
-  program.addCommand(nodeCommand(parts.runNode));
+  program.addCommand(nodeCommand(parts.runNode, parts.waitFor));
   program.addCommand(configCommand());
   program.addCommand(keysCommand());
-  for (const command of [...clusterCommands(), ...memberCommands()]) program.addCommand(command);
+  for (const command of [...clusterCommands(), ...memberCommands(), ...controlCommands(parts.recover)])
+    program.addCommand(command);
   const clients = [kvCommand, importCommand, exportCommand, conflictsCommand, explainCommand, tourCommand];
   for (const make of clients) program.addCommand(make());
   for (const command of program.commands) inherit(command, program);

@@ -3,12 +3,18 @@ import { isLoopbackHost } from "../kernel/host-port.ts";
 import { formatAddress } from "../world/world.ts";
 import { badConfig } from "./resolve.ts";
 import type { Values } from "./settings.ts";
-import type { ClusterConfig, Config } from "./types.ts";
+import type { ClusterConfig, ClusterStart, Config } from "./types.ts";
 
-/** The identity of a cluster that nobody wrote down: a single node makes its own and keeps it with its data. */
+/** The identity of a cluster that no setting names: a node keeps it with its data (cluster.json). */
 export interface OwnCluster {
   readonly id: string;
   readonly salt: Uint8Array;
+  /** Null: whatever the settings say. */
+  readonly name: string | null;
+  /** A founder's cluster began here; a member was let in by others. */
+  readonly role: "founder" | "member";
+  /** Where members gossip, as the one told that let it in: `host:port`. */
+  readonly seeds: readonly string[];
 }
 
 /** Checks what no single setting can say. @returns sentences that tell what to do; empty when all is well. */
@@ -23,6 +29,11 @@ export function problemsOf(values: Values): string[] {
 /** True when `makeConfig` needs an `OwnCluster`. */
 export function needsOwnCluster(values: Values): boolean {
   return values["cluster.id"] === null;
+}
+
+/** May a node without cluster.json make one? With seeds there may be a cluster already that it can't reach yet. */
+export function mayFoundAlone(values: Values): boolean {
+  return values["cluster.seeds"].length === 0 || values["cluster.bootstrap_expect"] === 1;
 }
 
 /** Throws InputError `bad-config` with every problem. `own` is used when the settings name no cluster. */
@@ -89,23 +100,45 @@ function profileOf(values: Values): Profile {
   };
 }
 
-function makeCluster(values: Values, own: OwnCluster | null): ClusterConfig {
+function makeCluster(values: Values, kept: OwnCluster | null): ClusterConfig {
+  // Settings that name a cluster say all about it.
+  const own = needsOwnCluster(values) ? kept : null;
   const id = values["cluster.id"] ?? own?.id;
   const salt = values["cluster.salt"] ?? own?.salt;
   if (id === undefined || salt === undefined) throw badConfig(["cluster.id and cluster.salt are missing"]);
+  const name = values["cluster.name"];
+  if (own && own.name !== null && name !== null && own.name !== name)
+    throw badConfig([
+      `cluster.name is ${name}, but the data directory is of cluster ${own.name}: leave cluster.name out`,
+    ]);
+  const start = startOf(values, own);
   return {
     id,
-    name: values["cluster.name"],
+    name: name ?? own?.name ?? DEFAULT_NAME,
     salt,
-    seeds: values["cluster.seeds"],
+    seeds: [...new Set([...(own?.seeds ?? []), ...values["cluster.seeds"]])].slice(0, SEEDS_MAX),
+    start,
     lookups: {
       dnsServer: values["cluster.dns_server"],
       consulToken: values["cluster.consul_token"],
       kubernetesApi: values["cluster.kubernetes_api"],
       kubernetesCredentials: values["cluster.kubernetes_credentials"],
     },
-    owners: values["cluster.owners"] ?? [{ id: values["node.id"], region: values["node.region"] }],
+    owners:
+      values["cluster.owners"] ??
+      (start.kind === "joined" ? [] : [{ id: values["node.id"], region: values["node.region"] }]),
   };
+}
+
+export const DEFAULT_NAME = "starling";
+/** Gossip tries no more. */
+const SEEDS_MAX = 64;
+
+function startOf(values: Values, own: OwnCluster | null): ClusterStart {
+  const count = values["cluster.bootstrap_expect"] ?? 1;
+  if (values["cluster.owners"] !== null) return { kind: "owners" };
+  if (count > 1) return { kind: "expect", count };
+  return { kind: own?.role === "member" ? "joined" : "alone" };
 }
 
 function makeLimits(values: Values): Config["limits"] {
@@ -183,6 +216,8 @@ function clusterProblems(values: Values): string[] {
       `cluster.${id === null ? "salt" : "id"} is set: cluster.${id === null ? "id" : "salt"} must be set with it`,
     ];
   if (id === "") return ["cluster.id is empty"];
+  const founding = foundingProblems(values);
+  if (founding.length > 0) return founding;
   if (id === null && owners !== null)
     return ["cluster.owners is set: all owners need the same cluster.id and cluster.salt, so set these too"];
   if (owners === null) return [];
@@ -191,5 +226,23 @@ function clusterProblems(values: Values): string[] {
     return [`cluster.owners must name this node (${self}): until there is a control plane, every node is an owner`];
   if (me.region !== values["node.region"])
     return [`node.region is ${values["node.region"]}, but cluster.owners puts ${self} into ${me.region}`];
+  return [];
+}
+
+/** Nobody founds by accident, and nobody founds twice. */
+function foundingProblems(values: Values): string[] {
+  const { "cluster.id": id, "cluster.owners": owners, "cluster.bootstrap_expect": expect } = values;
+  if (values["cluster.name"] === "") return ["cluster.name is empty: leave it out, or name the cluster"];
+  if (expect !== null && owners !== null)
+    return ["cluster.bootstrap_expect and cluster.owners both say who founds the cluster: leave one of them out"];
+  if (expect !== null && expect > 1 && id === null)
+    return [
+      `cluster.bootstrap_expect is ${expect}: all ${expect} nodes need the same cluster.id and cluster.salt, so set these too`,
+    ];
+  if (id !== null && owners === null && expect === null && values["cluster.seeds"].length > 0)
+    return [
+      "cluster.id and cluster.seeds are set, and nothing says who founds the cluster: set cluster.owners or " +
+        "cluster.bootstrap_expect (1 on the one node that founds it alone), or leave cluster.id out and let the node join",
+    ];
   return [];
 }

@@ -100,7 +100,7 @@ function readPlatform(environment: ReadonlyMap<string, string>, found: Map<Setti
 }
 
 /** Variables of ours that are no settings. */
-const OTHER_VARIABLES = ["STARLING_NODE", "STARLING_CONFIG", "STARLING_CONFORMANCE"];
+const OTHER_VARIABLES = ["STARLING_NODE", "STARLING_CONFIG", "STARLING_CONFORMANCE", "STARLING_JOIN_TOKEN"];
 // Kubernetes and Docker links set these for a service that is called "starling": not the user's doing.
 const INJECTED = /^STARLING(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT)(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
 

@@ -40,6 +40,9 @@ function ofProfile<T>(kind: Kind<T>, about: string): Setting<T | null> {
   return optional(kind, about, "gossip.profile");
 }
 
+/** As many as the control plane takes. */
+const FOUNDERS_MAX = 128;
+
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
@@ -93,7 +96,7 @@ export const SETTINGS = {
   "peer.advertise_to": setting(regionAddresses, "", "where nodes of other regions reach it: region=host:port"),
 
   "cluster.id": optional(text(64), "the cluster's id", "made at the first start, kept in cluster.json"),
-  "cluster.name": setting(text(64), "starling", "a name for people"),
+  "cluster.name": optional(text(64), "a name for people", "starling, or as cluster.json says"),
   "cluster.salt": optional(secret, "secret salt of key hashes, hex", "made at the first start, kept in cluster.json"),
   "cluster.seeds": setting(seeds, "", "first members: host:port, or where to ask for them (docs/gossip.md)"),
   "cluster.dns_server": optional(literalAddress, "asked for the names in seeds", "the system's DNS"),
@@ -103,6 +106,12 @@ export const SETTINGS = {
     text(4096),
     "/var/run/secrets/kubernetes.io/serviceaccount",
     "directory with token and ca.crt for it",
+  ),
+  // A node with seeds that nobody answers for must not found a second cluster beside the first.
+  "cluster.bootstrap_expect": optional(
+    integer(1, FOUNDERS_MAX),
+    "how many nodes found the cluster together; more than one need cluster.id and cluster.salt",
+    "1 without seeds; with seeds it waits for `starling init` or `starling join`",
   ),
   "cluster.owners": optional(owners, "every node that holds the data", "this node alone"),
 

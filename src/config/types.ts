@@ -39,7 +39,7 @@ export interface Config {
   readonly dev: boolean;
 }
 
-/** Until the control plane exists these come from configuration; all nodes of a cluster must agree on them. */
+/** All nodes of a cluster must agree on its id and its salt. */
 export interface ClusterConfig {
   readonly id: string;
   readonly name: string;
@@ -53,9 +53,22 @@ export interface ClusterConfig {
     readonly kubernetesApi: Address;
     readonly kubernetesCredentials: string;
   };
-  /** Every node that owns data. `peer` is where to dial until gossip knows better. */
+  readonly start: ClusterStart;
+  /** Every node that owned data at the founding; empty on one that joined, which is told by the others. `peer` is where to
+   *  dial until gossip knows better. */
   readonly owners: readonly { readonly id: NodeId; readonly region: Region; readonly peer?: Address }[];
 }
+
+/** How a node comes to its cluster. Only a node that has no state of it yet asks. */
+export type ClusterStart =
+  /** It founds one by itself. */
+  | { readonly kind: "alone" }
+  /** The owners of the configuration found it together. */
+  | { readonly kind: "owners" }
+  /** So many nodes that gossip with each other found it together. */
+  | { readonly kind: "expect"; readonly count: number }
+  /** `starling join`: a member let it in. */
+  | { readonly kind: "joined" };
 
 export interface Limits {
   readonly keyBytes: number;

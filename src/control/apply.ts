@@ -120,9 +120,9 @@ export function versionFor(state: ControlState, command: Command): number {
 
 function remembered({ entries, floor }: Recent, entry: RecentCommand): Recent {
   if (entries.length < RECENT_MAX) return { entries: [...entries, entry], floor };
-  const [oldest, ...rest] = entries;
+  const [oldest] = entries;
   assert(oldest !== undefined, "a full memory has an oldest entry");
   const { result, index } = oldest;
   const hasChanged = result.ok && result.version === index;
-  return { entries: [...rest, entry], floor: hasChanged ? index : floor };
+  return { entries: [...entries.slice(1), entry], floor: hasChanged ? index : floor };
 }

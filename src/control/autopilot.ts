@@ -1,18 +1,29 @@
-import { compareText } from "../kernel/bytes.ts";
 import { followRoles } from "./follow-roles.ts";
-import { answers, type Decision, isLevel, type Situation, silentMs, slackOf } from "./group.ts";
+import {
+  answers,
+  type Decision,
+  isLevel,
+  type MemberCommand,
+  roleIn,
+  type Situation,
+  silentMs,
+  slackOf,
+} from "./group.ts";
 import type { Member } from "./schemas.ts";
+import { rankedBySpread } from "./spread.ts";
 import { sorted, votersFor, votersWanted } from "./state.ts";
 
 // Who votes (after Consul's autopilot): the leader asks this now and then, and carries out the one step it gets. It first
-// brings the Raft group to the committed roles, then, if it is switched on, chooses better roles.
+// brings the Raft group to the committed roles, then ends joins, then, if it is switched on, chooses better roles.
 //
 // Gossip is hearsay (I11): it picks among candidates and may hold a step back. What is promised whatever it says, as long as
 // who answered Raft's leader within ANSWER_MS is alive:
 // - a voter that answers is never replaced as dead;
 // - a change of the group is proposed only while a majority of its voters answers, and a majority of those after it does;
 // - a chosen role lets at most one voter come and one go, and never lets the voters that answer tolerate fewer failures
-//   than before (or than the number of voters that this number of nodes should have tolerates at its best).
+//   than before (or than the number of voters that this number of nodes should have tolerates at its best);
+// - nobody gets a role whose log isn't known (no instance), or while the group still has it from before it lost its role: its
+//   log may have been lost with it.
 
 /** Members that listen to the log without voting, ready to take over: more are let go. */
 const STANDBY_MAX = 2;
@@ -45,7 +56,7 @@ function replaceDead(situation: Situation): Decision | null {
   if (step) return step;
   // It died before it came: the group is as it was.
   if (!incoming.has(dead.id) && wanted(situation).length > 1)
-    return demote(dead.id, `${cause} and never came to vote: it no longer shall`);
+    return demote(situation, dead.id, `${cause} and never came to vote: it no longer shall`);
   return nothing(`${cause}, but nobody can take its place`);
 }
 
@@ -73,7 +84,7 @@ function replace(situation: Situation, out: Readonly<Member>, cause: string): De
   if (!best) return prepare(situation, cause, out.id);
   if (!keepsSlack(situation, best.id, out.id))
     return nothing(`${cause}: ${best.id} can't take its place before more voters answer`);
-  return promote(best.id, out.id, `${cause}: ${best.id} is well and has caught up, and votes instead`);
+  return promote(situation, best.id, out.id, `${cause}: ${best.id} is well and has caught up, and votes instead`);
 }
 
 // ---- how many vote, and where
@@ -92,7 +103,7 @@ function changeNumber(situation: Situation): Decision | null {
   const needed = voters.length % 2 === 1 ? 2 : 1;
   if (!best || candidates.length < needed) return prepare(situation, cause);
   if (!keepsSlack(situation, best.id, null)) return nothing(`${cause}: no more come before more voters answer`);
-  return promote(best.id, null, `${cause}: ${best.id} is well and has caught up, and votes`);
+  return promote(situation, best.id, null, `${cause}: ${best.id} is well and has caught up, and votes`);
 }
 
 function shrink(situation: Situation, voters: readonly Readonly<Member>[], target: number): Decision | null {
@@ -104,7 +115,7 @@ function shrink(situation: Situation, voters: readonly Readonly<Member>[], targe
     ranked(situation, others).at(-1);
   if (!last || !keepsSlack(situation, null, last.id, (target - 1) / 2)) return null;
   const why = `${target} voters are enough for these nodes, there are ${voters.length}: ${last.id} no longer votes`;
-  return demote(last.id, why);
+  return demote(situation, last.id, why);
 }
 
 /** Regions first, then zones in a region: where there are two voters more than elsewhere, one goes there. */
@@ -119,7 +130,7 @@ function spread(situation: Situation): Decision | null {
       const cause = `${there} has fewer voters than ${here}`;
       if (!isReady(situation, one)) return prepareOne(situation, one, cause);
       if (!keepsSlack(situation, one.id, voter.id)) return null;
-      return promote(one.id, voter.id, `${cause}: ${one.id} votes instead of ${voter.id}`);
+      return promote(situation, one.id, voter.id, `${cause}: ${one.id} votes instead of ${voter.id}`);
     }
   return null;
 }
@@ -135,19 +146,28 @@ function isBetterSpread(voters: readonly Readonly<Member>[], out: Readonly<Membe
 
 function release(situation: Situation): Decision | null {
   const standby = sorted(situation.state.members).filter(({ role }) => role === "learner");
-  const idle = standby.find(({ state }) => state === "draining") ?? ranked(situation, standby)[STANDBY_MAX];
+  // The silent first: who is well would be called back to take their place.
+  const silent = standby.find(({ id }) => !answers(situation.group, id, situation.nowMs));
+  const spare = standby.length > STANDBY_MAX ? (silent ?? ranked(situation, standby).at(-1)) : undefined;
+  const idle = standby.find(({ state }) => state === "draining") ?? spare;
   if (!idle) return null;
   const why = `${idle.id} isn't needed as a candidate: it reads the configuration like any member`;
-  return demote(idle.id, why);
+  return demote(situation, idle.id, why);
 }
 
 // ---- candidates
 
-/** Members that may come to vote, and of whom gossip says that they live. */
-function eligible({ state, hearsay }: Situation): Readonly<Member>[] {
+/** Members that may come to vote, and of whom gossip says that they live. Nobody whose log isn't known, and nobody whom the
+ *  group has to let go of first: whether it gave its vote away or lost its log with it, the roles don't tell. */
+function eligible({ state, group, hearsay }: Situation): Readonly<Member>[] {
+  const { incoming, learners } = group.configuration;
   return sorted(state.members).filter(
-    ({ id, role, state: its }) =>
-      role !== "voter" && (its === "active" || its === "joining") && hearsay.get(id)?.isAlive === true,
+    ({ id, role, instance, state: its }) =>
+      role !== "voter" &&
+      instance !== null &&
+      (role === "learner" || !(incoming.has(id) || learners.has(id))) &&
+      (its === "active" || its === "joining") &&
+      hearsay.get(id)?.isAlive === true,
   );
 }
 
@@ -155,30 +175,26 @@ function ready(situation: Situation): Readonly<Member>[] {
   return eligible(situation).filter((member) => isReady(situation, member));
 }
 
-/** Caught up by Raft's own account, and well for long enough by gossip's. Who still votes, having given its vote to one that
- *  died before it came, is the best to take it back. */
-function isReady({ state, group, hearsay, nowMs }: Situation, { id }: Readonly<Member>): boolean {
-  const told = hearsay.get(id);
-  const { incoming, learners } = group.configuration;
+/** Caught up by Raft's own account, and well for long enough by gossip's. */
+function isReady(situation: Situation, member: Readonly<Member>): boolean {
+  const { group, nowMs } = situation;
   return (
-    (learners.has(id) || incoming.has(id)) &&
-    answers(group, id, nowMs) &&
-    isLevel(group, id) &&
-    told?.isAlive === true &&
-    nowMs - told.sinceMs >= state.autopilot.stabiliseMs
+    group.configuration.learners.has(member.id) &&
+    answers(group, member.id, nowMs) &&
+    isLevel(group, member.id) &&
+    isStable(situation, member)
   );
 }
 
-/** The best first: of the region with the fewest voters, then the zone, then the heaviest.
- *  @param without a voter that isn't counted, for it goes */
+function isStable({ state, hearsay, nowMs }: Situation, { id }: Readonly<Member>): boolean {
+  const told = hearsay.get(id);
+  return told?.isAlive === true && nowMs - told.sinceMs >= state.autopilot.stabiliseMs;
+}
+
+/** The best first. @param without a voter that isn't counted, for it goes */
 function ranked(situation: Situation, members: readonly Readonly<Member>[], without?: string): Readonly<Member>[] {
   const voters = wanted(situation).filter(({ id }) => id !== without);
-  const inRegion = ({ region }: Readonly<Member>): number => voters.filter((voter) => voter.region === region).length;
-  const inZone = ({ region, zone }: Readonly<Member>): number =>
-    voters.filter((voter) => voter.region === region && voter.zone === zone).length;
-  return [...members].sort(
-    (a, b) => inRegion(a) - inRegion(b) || inZone(a) - inZone(b) || b.weight - a.weight || compareText(a.id, b.id),
-  );
+  return rankedBySpread(members, voters);
 }
 
 /** One candidate at a time is brought near; who listens already and answers is waited for. */
@@ -195,8 +211,12 @@ function prepare(situation: Situation, cause: string, without?: string): Decisio
   return next ? prepareOne(situation, next, cause) : null;
 }
 
-function prepareOne({ state }: Situation, { id, role }: Readonly<Member>, cause: string): Decision {
-  if (role === "none") return promoteTo("learner", id, null, `${cause}: ${id} listens to the log, to vote later`);
+function prepareOne(situation: Situation, { id, role }: Readonly<Member>, cause: string): Decision {
+  const { state } = situation;
+  if (role === "none") {
+    const why = `${cause}: ${id} listens to the log, to vote later`;
+    return command(situation, { kind: "promote", member: id, to: "learner", instead: null }, why);
+  }
   return nothing(`${cause}: waiting until ${id} has caught up and is well for ${state.autopilot.stabiliseMs / 1000} s`);
 }
 
@@ -219,7 +239,9 @@ function keepsSlack({ group, nowMs }: Situation, comes: string | null, goes: str
 function waitingFor({ state, group }: Situation): string | null {
   const { incoming } = group.configuration;
   const coming = votersWanted(state).filter((id) => !incoming.has(id));
-  const going = [...incoming].filter((id) => state.members.get(id)?.role !== "voter").sort();
+  const going = [...incoming].filter((id) => roleIn(state, id) !== "voter").sort();
+  const unclaimed = coming.filter((id) => state.members.get(id)?.instance === null);
+  if (unclaimed.length > 0) return `waiting until ${unclaimed.join(", ")} has claimed its log, to vote`;
   if (coming.length > 0) return `waiting until ${coming.join(", ")} has caught up, to vote`;
   return going.length > 0 ? `${going.join(", ")} shall no longer vote, but the others would not be a quorum now` : null;
 }
@@ -236,16 +258,16 @@ function zoneOf({ region, zone }: Readonly<Member>): string {
   return `zone ${JSON.stringify(zone)} of ${region}`;
 }
 
-function promote(member: string, instead: string | null, why: string): Decision {
-  return promoteTo("voter", member, instead, why);
+function promote(situation: Situation, member: string, instead: string | null, why: string): Decision {
+  return command(situation, { kind: "promote", member, to: "voter", instead }, why);
 }
 
-function promoteTo(to: "learner" | "voter", member: string, instead: string | null, why: string): Decision {
-  return { kind: "command", command: { kind: "promote", member, to, instead }, why };
+function demote(situation: Situation, member: string, why: string): Decision {
+  return command(situation, { kind: "demote", member, to: "none" }, why);
 }
 
-function demote(member: string, why: string): Decision {
-  return { kind: "command", command: { kind: "demote", member, to: "none" }, why };
+function command({ state }: Situation, wish: MemberCommand, why: string): Decision {
+  return { kind: "command", command: wish, ifVersion: state.version, why };
 }
 
 function nothing(why: string): Decision {

@@ -1,4 +1,4 @@
-import { type GroupView, slackOf } from "./group.ts";
+import { answers, type GroupView } from "./group.ts";
 import type { Slug } from "./refusals.ts";
 import { type ControlState, ownersOf, votersWanted } from "./state.ts";
 
@@ -24,7 +24,7 @@ export function obstaclesTo(
     lastNode(state, id),
     going === "leave" || going === "remove" ? lastVoter(state, id) : null,
     going === "remove" ? null : tooFewCopies(state, id),
-    evidence && quorumLost(evidence.group, id, evidence.nowMs),
+    evidence && quorumLost(evidence.group, id, evidence.nowMs, going === "leave" || going === "remove"),
   ];
   return found.filter((obstacle) => obstacle !== null);
 }
@@ -54,12 +54,16 @@ function tooFewCopies(state: ControlState, id: string): Obstacle | null {
   return { slug: "too-few-copies", message };
 }
 
-function quorumLost(group: GroupView, id: string, nowMs: number): Obstacle | null {
+/** @param isAtOnce it is a member no more before the Raft group lets go of it, and that the others must decide without it */
+function quorumLost(group: GroupView, id: string, nowMs: number, isAtOnce: boolean): Obstacle | null {
   const { incoming } = group.configuration;
   const others = [...incoming].filter((other) => other !== id);
-  if (!incoming.has(id) || others.length === 0 || slackOf(group, others, nowMs) >= 0) return null;
+  if (!incoming.has(id) || others.length === 0) return null;
+  const answering = others.filter((other) => answers(group, other, nowMs)).length;
+  const needed = Math.floor((isAtOnce ? incoming.size : others.length) / 2) + 1;
+  if (answering >= needed) return null;
   const message =
     `without ${id} too few of the voters ${others.sort().join(", ")} answer to decide anything: ` +
-    "bring them back first, or replace the dead ones";
+    `bring them back first, or replace the dead ones${isAtOnce ? "; who lives can be drained" : ""}`;
   return { slug: "would-lose-quorum", message };
 }

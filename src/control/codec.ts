@@ -16,6 +16,7 @@ import {
   commandId,
   count,
   featureLevel,
+  instance,
   joinTokenSchema,
   keyReferenceSchema,
   MAX,
@@ -78,6 +79,7 @@ export function decodeCommand(bytes: Uint8Array, levelKnown: number = LEVEL_KNOW
 const stateSchema = z.strictObject({
   version: count,
   cluster: clusterSchema,
+  founding: instance,
   partitionBits,
   featureLevel,
   members: z.array(memberSchema).max(MAX.members),

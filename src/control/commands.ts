@@ -11,7 +11,9 @@ import {
   commandId,
   count,
   featureLevel,
+  founderSchema,
   grantSchema,
+  instance,
   joinTokenSchema,
   keyReferenceSchema,
   MAX,
@@ -47,13 +49,13 @@ function commandOf<K extends string, S extends z.ZodRawShape>(kind: K, fields: S
 
 const member = name;
 /** By its name: a request through a balancer must not change whatever cluster it lands on. */
-const cluster = name;
+const cluster = clusterSchema.shape.name;
 
 const life = [
   commandOf("init", {
     cluster: clusterSchema,
     partitionBits,
-    founders: z.array(newMemberSchema).min(1).max(MAX.founders),
+    founders: z.array(founderSchema).min(1).max(MAX.founders),
   }),
   commandOf("join", {
     cluster,
@@ -70,6 +72,9 @@ const life = [
     addresses: addressesSchema,
     protocol: protocolSchema,
     weight: newMemberSchema.shape.weight,
+    zone: newMemberSchema.shape.zone,
+    /** Of the log that it has now: another one than before is a claim, and costs it its role. */
+    instance,
   }),
   commandOf("leave", { member, cluster }),
   commandOf("drain", { member }),
@@ -80,10 +85,16 @@ const life = [
   commandOf("decommission", { member, cluster }),
   /** By force: whatever only it has is lost. */
   commandOf("remove", { member, cluster }),
+  /** What a group that is founded anew begins with. Never proposed to a running one: whoever is in that would be taken for
+   *  a member whose log is unknown. */
   commandOf("raise-incarnation", {
     incarnation: clusterSchema.shape.incarnation,
     /** Who votes from now on. */
     voters: z.array(name).min(1).max(5),
+    /** Who recovers, and is the new group alone at first: one of the voters. The others claim their logs anew. */
+    member,
+    /** Of its new log. */
+    instance,
   }),
   commandOf("finalize", { featureLevel }),
 ] as const;

@@ -1,4 +1,4 @@
-import { canonicalJson, type Json } from "./codec.ts";
+import type { Json } from "./codec.ts";
 import type { Tree } from "./view.ts";
 
 /** One place of a view that is other than it was. Without `before` it is new, without `after` it is gone. */
@@ -14,12 +14,13 @@ export function diff(before: Tree, after: Tree): Change[] {
 }
 
 function changesAt(before: Tree, after: Tree, path: readonly string[]): Change[] {
-  const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
-  return keys.flatMap((key): Change[] => {
+  // Nearly all is as it was, the same in both: what isn't is found first, and put in order then.
+  const keys = Object.keys(after).filter((key) => !Object.hasOwn(before, key) || before[key] !== after[key]);
+  for (const key of Object.keys(before)) if (!Object.hasOwn(after, key)) keys.push(key);
+  return keys.sort().flatMap((key): Change[] => {
     const here = [...path, key];
     const was = Object.hasOwn(before, key) ? before[key] : undefined;
     const is = Object.hasOwn(after, key) ? after[key] : undefined;
-    if (was === is) return [];
     if (isTree(was) && isTree(is)) return changesAt(was, is, here);
     if (isSame(was, is)) return [];
     return [{ path: here, ...(was !== undefined && { before: was }), ...(is !== undefined && { after: is }) }];
@@ -45,7 +46,9 @@ function isTree(value: Json | undefined): value is Tree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** For what is no tree on both sides: lists hold few and small values. */
+/** For what is no tree on both sides. */
 function isSame(a: Json | undefined, b: Json | undefined): boolean {
-  return Array.isArray(a) && Array.isArray(b) && canonicalJson(a) === canonicalJson(b);
+  if (a === b) return true;
+  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((one, i) => isSame(one, b[i]));
+  return isTree(a) && isTree(b) && changesAt(a, b, []).length === 0;
 }

@@ -43,6 +43,11 @@ export class Feed {
     this.#floor = state?.version ?? 0;
   }
 
+  /** Who has seen this version or a later one is told each that follows. */
+  get floor(): number {
+    return this.#floor;
+  }
+
   get version(): number {
     return this.#state?.version ?? 0;
   }

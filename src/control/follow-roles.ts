@@ -1,9 +1,11 @@
 import type { GroupChange, MemberChange } from "../consensus/core/configuration.ts";
-import { answers, type Decision, isLevel, type Situation, slackOf } from "./group.ts";
+import { answers, type Decision, isLevel, roleIn, type Situation, slackOf } from "./group.ts";
 import { sorted } from "./state.ts";
 
 // The Raft group follows the committed roles, one change at a time, each only when Raft itself shows that the group can
 // decide before it and after it. What was committed may wait for that; it is never carried out at the price of the quorum.
+// Who claimed another log has no role from then on (members.ts), and leaves the group before it comes back with that log:
+// Raft would go on with what it knew of the earlier one.
 
 /** What is to be done next to bring the group to the roles; null when nothing can or need be. */
 export function followRoles(situation: Situation): Decision | null {
@@ -30,11 +32,11 @@ function handOver({ state, group, nowMs }: Situation): Decision | null {
 
 function followLearners({ state, group }: Situation): Decision | null {
   const { incoming, learners } = group.configuration;
-  const gone = [...learners].sort().find((id) => (state.members.get(id)?.role ?? "none") === "none");
+  const gone = [...learners].sort().find((id) => roleIn(state, id) === "none");
   if (gone !== undefined)
     return change([{ kind: "remove", id: gone }], `${gone} shall no longer listen to the group's log`);
   const missing = sorted(state.members).find(
-    ({ id, role }) => role !== "none" && !incoming.has(id) && !learners.has(id),
+    ({ id }) => roleIn(state, id) !== "none" && !incoming.has(id) && !learners.has(id),
   );
   if (!missing) return null;
   return change([{ kind: "learner", id: missing.id }], `${missing.id} listens to the group's log from now on`);
@@ -44,7 +46,7 @@ function followVoters(situation: Situation): Decision | null {
   const { state, group } = situation;
   const { incoming } = group.configuration;
   const coming = sorted(state.members).filter(({ id, role }) => role === "voter" && !incoming.has(id));
-  const going = [...incoming].sort().filter((id) => state.members.get(id)?.role !== "voter");
+  const going = [...incoming].sort().filter((id) => roleIn(state, id) !== "voter");
   const ready = coming.find(({ id }) => answers(group, id, situation.nowMs) && isLevel(group, id))?.id;
   // The leader itself goes last: it hands over to who has come.
   const leaves = going.find((id) => id !== group.self);
@@ -60,7 +62,7 @@ function followVoters(situation: Situation): Decision | null {
 }
 
 function departure({ state }: Situation, id: string): MemberChange {
-  return { kind: state.members.get(id)?.role === "learner" ? "learner" : "remove", id };
+  return { kind: roleIn(state, id) === "learner" ? "learner" : "remove", id };
 }
 
 function ifDecidable(situation: Situation, changes: readonly MemberChange[], why: string): Decision | null {

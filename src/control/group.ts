@@ -1,4 +1,5 @@
 import type { Configuration, GroupChange } from "../consensus/core/configuration.ts";
+import type { Member } from "./schemas.ts";
 import type { ControlState } from "./state.ts";
 
 /** What the leader knows of the Raft group, by Raft's own messages: the evidence. All times are ms of one clock, that of
@@ -19,6 +20,12 @@ export interface FollowerView {
   readonly heardAtMs: number | null;
 }
 
+/** What it is to be in the group. Without an instance nothing: nobody knows which log would answer. */
+export function roleIn({ members }: ControlState, id: string): Member["role"] {
+  const member = members.get(id);
+  return member && member.instance !== null ? member.role : "none";
+}
+
 /** What gossip says of a member, and since when (same clock as `nowMs`). */
 export interface Hearsay {
   readonly isAlive: boolean;
@@ -36,13 +43,19 @@ export interface Situation {
 /** One step, and why. `command`: to be proposed with an envelope. `group`: to be proposed to Raft as a change of the group.
  *  `transfer`: of leadership. */
 export type Decision = (
-  | { readonly kind: "command"; readonly command: RoleCommand }
+  | {
+      readonly kind: "command";
+      readonly command: MemberCommand;
+      /** The state's version that it was decided on: to be proposed with it as `ifVersion`. A member that claims another log
+       *  in between must not get the vote that the earlier one was to have. */
+      readonly ifVersion: number;
+    }
   | { readonly kind: "group"; readonly change: GroupChange }
   | { readonly kind: "transfer"; readonly to: string }
   | { readonly kind: "nothing" }
 ) & { readonly why: string };
 
-export type RoleCommand =
+export type MemberCommand =
   | {
       readonly kind: "promote";
       readonly member: string;

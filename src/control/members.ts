@@ -5,7 +5,16 @@ import { type Going, obstaclesTo } from "./checks.ts";
 import type { CommandOf } from "./commands.ts";
 import { Refusal, refuse } from "./refusals.ts";
 import { type JoinToken, MAX, type Member, type NewMember, type Removed } from "./schemas.ts";
-import { AUTOPILOT_DEFAULTS, type ControlState, type FormerMembers, sorted, votersFor, votersWanted } from "./state.ts";
+import { rankedBySpread } from "./spread.ts";
+import {
+  AUTOPILOT_DEFAULTS,
+  type ControlState,
+  type FormerMembers,
+  ownersOf,
+  sorted,
+  votersFor,
+  votersWanted,
+} from "./state.ts";
 
 // Commands of a cluster's life. Each takes a state and gives the next one, without its version; the same one when there is
 // nothing to change; or throws a Refusal.
@@ -14,6 +23,7 @@ export function found({ cluster, partitionBits, founders, atMs }: CommandOf<"ini
   let state: ControlState = {
     version: 0,
     cluster,
+    founding: founderOf(founders).instance ?? "",
     partitionBits,
     featureLevel: 1,
     members: new Map(),
@@ -27,16 +37,37 @@ export function found({ cluster, partitionBits, founders, atMs }: CommandOf<"ini
     keys: new Map(),
     autopilot: AUTOPILOT_DEFAULTS,
   };
-  const voters = votersFor(founders.length, AUTOPILOT_DEFAULTS.votersMax);
-  for (const [i, founder] of [...founders].sort((a, b) => compareText(a.id, b.id)).entries()) {
+  const voters = firstVoters(founders);
+  for (const founder of [...founders].sort((a, b) => compareText(a.id, b.id))) {
     if (state.members.has(founder.id))
       refuse("node-exists", `${founder.id} is named twice: each founder has its own id`);
     mayHaveAddresses(state, founder);
     maySpeak(state, founder);
-    const role = i < voters ? "voter" : "learner";
+    const role = voters.has(founder.id) ? "voter" : "learner";
     state = withMember(state, { ...founder, ...NEWCOMER, state: "active", role, joinedAtMs: atMs, actorsAfterMs: 0 });
   }
   return state;
+}
+
+/** Who writes the group down. */
+function founderOf(founders: CommandOf<"init">["founders"]): CommandOf<"init">["founders"][number] {
+  const claimed = founders.filter(({ instance }) => instance !== null);
+  const [first] = claimed;
+  if (!first || claimed.length > 1)
+    refuse("bad-founder", `${claimed.length} founders name an instance: exactly one does, who writes the group down`);
+  return first;
+}
+
+/** Who shall vote first: who writes the group down, which is the group alone until the others claim their logs, and whoever
+ *  spreads the votes best. */
+function firstVoters(founders: CommandOf<"init">["founders"]): ReadonlySet<string> {
+  const voters: NewMember[] = [founderOf(founders)];
+  const wanted = votersFor(founders.length, AUTOPILOT_DEFAULTS.votersMax);
+  while (voters.length < wanted) {
+    const others = founders.filter((founder) => !voters.includes(founder));
+    voters.push(present(rankedBySpread(others, voters)[0], "fewer voters are wanted than there are founders"));
+  }
+  return new Set(voters.map(({ id }) => id));
 }
 
 const NEWCOMER = { state: "joining", afterDrain: null } as const;
@@ -58,6 +89,9 @@ function join(state: ControlState, command: CommandOf<"join">, version: number):
   mayHaveAddresses(left, member);
   maySpeak(left, member);
   if (left.members.size >= MAX.members) refuse("table-full", `a cluster has at most ${MAX.members} members`);
+  // The group may still have whoever had this id before, and its log is another: it waits until the group has let go of it
+  // (autopilot.ts). Of ids that are forgotten nobody knows.
+  const mayBeInGroup = left.removed.ids.has(member.id) || left.removed.floorMs > 0;
   const isWanted = votersWanted(left).length < votersFor(left.members.size + 1, left.autopilot.votersMax);
   const joinTokens = new Map(left.joinTokens).set(token.token, { ...token, usesLeft: token.usesLeft - 1 });
   return withMember(
@@ -65,7 +99,8 @@ function join(state: ControlState, command: CommandOf<"join">, version: number):
     {
       ...member,
       ...NEWCOMER,
-      role: isWanted ? "learner" : "none",
+      role: isWanted && !mayBeInGroup ? "learner" : "none",
+      instance: null,
       joinedAtMs: atMs,
       actorsAfterMs: left.removed.ids.get(member.id)?.atMs ?? left.removed.floorMs,
     },
@@ -108,15 +143,29 @@ function activate(state: ControlState, { member: id }: CommandOf<"activate">): C
   const member = memberOf(state, id);
   if (member.state === "active") return state;
   mustBe(member, ["joining"], "only a joining member becomes active");
+  mayOwn(state);
   return withMember(state, { ...member, state: "active" });
 }
 
 function updateMember(state: ControlState, command: CommandOf<"update-member">): ControlState {
-  const { addresses, protocol, weight } = command;
-  const member = { ...memberOf(state, command.member), addresses, protocol, weight };
+  const { addresses, protocol, weight, zone, instance } = command;
+  const before = memberOf(state, command.member);
+  const role = roleAfterClaim(state, before, instance);
+  const member = { ...before, addresses, protocol, weight, zone, instance, role };
   mayHaveAddresses(state, member);
   maySpeak(state, member);
   return withMember(state, member);
+}
+
+/** A log of another instance remembers neither the votes nor the entries of the one before: its node leaves the group, and
+ *  comes back like anybody new. */
+function roleAfterClaim(state: ControlState, { id, role, instance }: Readonly<Member>, next: string): Member["role"] {
+  const holder = sorted(state.members).find((other) => other.id !== id && other.instance === next);
+  if (holder) refuse("instance-taken", `${holder.id} has this instance: a copied directory? Start ${id} with its own`);
+  if (instance === null || instance === next) return role;
+  if (isOnlyVoter(state, id))
+    refuse("last-voter", `${id} was the only voter, its log is the agreement: restore it, or run \`starling recover\``);
+  return "none";
 }
 
 function leave(state: ControlState, command: CommandOf<"leave">, version: number): ControlState {
@@ -147,6 +196,7 @@ function draining(state: ControlState, going: Going, id: string, afterDrain: "le
 function drainCancel(state: ControlState, { member: id }: CommandOf<"drain-cancel">): ControlState {
   const member = memberOf(state, id);
   mustBe(member, ["draining"], "there is no drain to cancel");
+  mayOwn(state);
   return withMember(state, { ...member, state: "active", afterDrain: null });
 }
 
@@ -165,15 +215,19 @@ function remove(state: ControlState, command: CommandOf<"remove">, version: numb
 }
 
 function raiseIncarnation(state: ControlState, command: CommandOf<"raise-incarnation">): ControlState {
-  const { incarnation, voters } = command;
+  const { incarnation, voters, instance } = command;
   if (incarnation <= state.cluster.incarnation)
     refuse("bad-incarnation", `the cluster's incarnation is ${state.cluster.incarnation} already: take a higher one`);
   for (const id of voters)
     mustBe(memberOf(state, id), ["active", "maintenance", "joining"], "a draining member can't vote");
+  if (!voters.includes(command.member))
+    refuse("bad-voters", `${command.member} recovers the cluster, and begins the group: name it among the voters`);
+  const holder = sorted(state.members).find((other) => other.instance === instance);
+  if (holder) refuse("instance-taken", `${holder.id} has this instance: the new group's log needs one of its own`);
   const members = new Map(state.members);
   for (const member of members.values()) {
     const role = voters.includes(member.id) ? "voter" : member.role === "voter" ? "none" : member.role;
-    members.set(member.id, { ...member, role });
+    members.set(member.id, { ...member, role, instance: member.id === command.member ? instance : null });
   }
   return { ...state, members, cluster: { ...state.cluster, incarnation } };
 }
@@ -197,6 +251,8 @@ function promote(state: ControlState, { member: id, to, instead }: CommandOf<"pr
   mustBe(member, ["active", "joining"], "it can't take part in the Raft group now");
   if (member.role === to && instead === null) return state;
   if (member.role === "voter") refuse("wrong-state", `${id} is a voter already`);
+  if (member.instance === null)
+    refuse("no-instance", `${id} has not claimed its log yet: start it, and wait until it has heard of the cluster`);
   if (to === "learner") return withMember(state, { ...member, role: "learner" });
   const given = instead === null ? null : memberOf(state, instead);
   if (given && given.role !== "voter") refuse("wrong-state", `${given.id} is no voter: it has no vote to give away`);
@@ -211,9 +267,7 @@ function demote(state: ControlState, { member: id, to }: CommandOf<"demote">): C
   const member = memberOf(state, id);
   if (member.role === to) return state;
   if (member.role === "none") refuse("wrong-state", `${id} is not in the Raft group: promote it to learner instead`);
-  const voters = votersWanted(state);
-  if (voters.length === 1 && voters[0] === id)
-    refuse("last-voter", `${id} is the only voter: promote another member first`);
+  if (isOnlyVoter(state, id)) refuse("last-voter", `${id} is the only voter: promote another member first`);
   return withMember(state, { ...member, role: to });
 }
 
@@ -239,12 +293,23 @@ function memberOf({ members }: ControlState, id: string): Readonly<Member> {
   return members.get(id) ?? refuse("unknown-node", `${id} is no member: see \`starling cluster peers\``);
 }
 
+function isOnlyVoter(state: ControlState, id: string): boolean {
+  const voters = votersWanted(state);
+  return voters.length === 1 && voters[0] === id;
+}
+
 function withMember(state: ControlState, member: Readonly<Member>): ControlState {
   return { ...state, members: new Map(state.members).set(member.id, member) };
 }
 
 function mustBe(member: Readonly<Member>, states: readonly Member["state"][], otherwise: string): void {
   if (!states.includes(member.state)) refuse("wrong-state", `${member.id} is ${member.state}: ${otherwise}`);
+}
+
+/** Of one more. */
+function mayOwn(state: ControlState): void {
+  if (ownersOf(state).length >= MAX.owners)
+    refuse("table-full", `a cluster has at most ${MAX.owners} nodes that own data: let another one leave first`);
 }
 
 function mustBeCluster({ cluster }: ControlState, name: string): void {
@@ -260,7 +325,7 @@ function mayGo(state: ControlState, going: Going, id: string, less: { lastNode?:
 function mayHaveAddresses({ members }: ControlState, { id, addresses }: NewMember): void {
   for (const other of sorted(members))
     for (const use of ["client", "gossip", "peer"] as const)
-      if (other.id !== id && other.addresses[use] === addresses[use])
+      if (other.id !== id && addresses[use] !== null && other.addresses[use] === addresses[use])
         refuse(
           "address-taken",
           `${other.id} has the ${use} address ${addresses[use]}: advertise one of its own for ${id}`,

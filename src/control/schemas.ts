@@ -10,9 +10,11 @@ import { NAME } from "../kernel/ids.ts";
  *  are below 4 MiB as bytes. */
 export const MAX = {
   members: 256,
+  /** Members that own data; the replica's own bound (replication/owners.ts). */
+  owners: 128,
   /** Ids of former members; the oldest are forgotten (see `Removed`). */
   removed: 512,
-  founders: 5,
+  founders: 128,
   buckets: 256,
   policies: 256,
   /** Earlier policies kept of each bucket; the oldest are forgotten. */
@@ -44,6 +46,9 @@ export const author = text(128).min(1);
 export const reasonText = text(256);
 export const tokenId = z.string().regex(/^[A-Za-z0-9_-]{4,32}$/, "must be 4 to 32 of A-Z a-z 0-9 _ -");
 export const commandId = z.string().regex(/^[A-Za-z0-9_-]{8,64}$/, "must be 8 to 64 of A-Z a-z 0-9 _ -");
+/** Of one Raft log: random, drawn when the log is created. A log that was lost or damaged is followed by one of another
+ *  instance, so that nobody takes the new one's word for what the old one promised. */
+export const instance = z.string().regex(/^[0-9a-f]{32}$/, "must be 32 of 0-9 a-f");
 /** SHA-256, lower-case hex. */
 export const hash = z.string().regex(/^[0-9a-f]{64}$/, "must be a SHA-256 in lower-case hex");
 
@@ -52,7 +57,9 @@ const address = text(128).refine((value) => {
   return parts !== undefined && parts.port > 0;
 }, "must be host:port or [v6]:port");
 
-export const addressesSchema = z.strictObject({ client: address, gossip: address, peer: address });
+/** Null: not known yet; its node says it once it runs. */
+const addressOrNone = address.nullable();
+export const addressesSchema = z.strictObject({ client: addressOrNone, gossip: addressOrNone, peer: addressOrNone });
 /** Of the peer protocol, both ends included. */
 export const protocolSchema = z
   .strictObject({ min: count, max: count })
@@ -71,6 +78,9 @@ export const newMemberSchema = z.strictObject({
 });
 export type NewMember = z.infer<typeof newMemberSchema>;
 
+/** Null but for the one that writes the group down: the others claim their logs when they run (`update-member`). */
+export const founderSchema = newMemberSchema.extend({ instance: instance.nullable() });
+
 export const roleSchema = z.enum(["voter", "learner", "none"]);
 
 export const memberSchema = newMemberSchema.extend({
@@ -81,6 +91,8 @@ export const memberSchema = newMemberSchema.extend({
   afterDrain: z.enum(["leave", "remove"]).nullable(),
   /** In the Raft group, as it is wanted; the group follows (autopilot.ts). */
   role: roleSchema,
+  /** Of its Raft log; null until it has claimed one. Without it is in no group, whatever its role. */
+  instance: instance.nullable(),
   joinedAtMs: timeMs,
   /** Runs of it that started at or before this were of a former member of this id: they are closed. */
   actorsAfterMs: timeMs,
@@ -185,8 +197,8 @@ export type AutopilotSettings = z.infer<typeof autopilotSchema>;
 
 export const clusterSchema = z.strictObject({
   /** Random, made once. */
-  id: z.string().regex(/^[A-Za-z0-9_-]{8,64}$/, "must be 8 to 64 of A-Z a-z 0-9 _ -"),
-  name,
+  id: text(64).min(1),
+  name: text(64).min(1),
   /** Raised when a lost quorum is given up: who has an older one is fenced. */
   incarnation: z.int().min(1),
   /** SHA-256 of the secret salt: who has the salt can show it, nobody can read it here. */

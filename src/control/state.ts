@@ -19,6 +19,9 @@ export interface ControlState {
   /** The Raft index of the last command that changed it. */
   readonly version: number;
   readonly cluster: Readonly<z.infer<typeof clusterSchema>>;
+  /** Which founding all that follows came from: the instance of the log that it was written down in. A node that lost its
+   *  data directory may found the cluster once more, with the same id and salt. */
+  readonly founding: string;
   /** The keys are cut into 2^this partitions, for ever. */
   readonly partitionBits: number;
   readonly featureLevel: number;

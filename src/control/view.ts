@@ -27,16 +27,22 @@ export function viewOf(state: ControlState): Tree {
   };
 }
 
-/** By record. A record is never changed in place, so what is shown of it isn't either: of two states only what differs is
- *  shown anew, and told apart by identity. */
+/** By record, and by table. Neither is ever changed in place, so what is shown of it isn't either: of two states only what
+ *  differs is shown anew, and told apart by identity. */
 const shownOf = new WeakMap<object, Tree>();
 
 function treeOf<V extends object>(table: ReadonlyMap<string, V>, show: (record: V) => Tree): Tree {
-  const tree: Record<string, Json> = Object.create(null);
-  for (const [key, record] of table) {
-    const shown = shownOf.get(record) ?? show(record);
-    shownOf.set(record, shown);
-    tree[key] = shown;
-  }
-  return tree;
+  return shownOnce(table, () => {
+    const tree: Record<string, Json> = Object.create(null);
+    for (const [key, record] of table) tree[key] = shownOnce(record, () => show(record));
+    return tree;
+  });
+}
+
+function shownOnce(what: object, show: () => Tree): Tree {
+  const known = shownOf.get(what);
+  if (known) return known;
+  const shown = show();
+  shownOf.set(what, shown);
+  return shown;
 }

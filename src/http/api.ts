@@ -17,6 +17,8 @@ export type HeaderMap = Record<string, string>;
 /** What all routes share. */
 export interface Api extends HttpDeps {
   readonly tokens: Tokens;
+  /** When this node began to listen (wall ms). */
+  readonly startedMs: number;
   /** Of a row that was read. */
   readonly factsOf: FactsOf;
   /** Of a row that was just written. */
@@ -33,6 +35,7 @@ export function makeApi(deps: HttpDeps): Api {
   return {
     ...deps,
     tokens,
+    startedMs: world.clock.wallMs(),
     factsOf: facts.read,
     writtenFactsOf: facts.written,
     staleness: makeStaleness(deps),

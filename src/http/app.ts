@@ -65,8 +65,8 @@ function routeTable(api: Api, routes: readonly Route[]): Table {
     if (isUnderKv(route.path)) continue;
     table.on(route.method.toUpperCase(), honoPath(route.path), (c) => {
       c.env.route = route.path;
-      const id = c.req.param("id");
-      return route.handle(c.env.call, id === undefined ? "" : percentDecode(id, "bad-path"));
+      const named = c.req.param("id") ?? c.req.param("bucket");
+      return route.handle(c.env.call, named === undefined ? "" : percentDecode(named, "bad-path"));
     });
   }
   const patterns = routes.map((route) => ({ pattern: patternOf(route.path), method: route.method.toUpperCase() }));

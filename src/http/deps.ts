@@ -1,6 +1,7 @@
 import type { Config } from "../config/types.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
 import type { MetricSources } from "../observability/metrics.ts";
+import type { PlaneApi } from "../plane/api.ts";
 import type { ReplicaApi } from "../replication/api.ts";
 import type { ShapedNetwork } from "../world/shaping.ts";
 import type { World } from "../world/world.ts";
@@ -10,7 +11,9 @@ import type { World } from "../world/world.ts";
 export interface HttpDeps {
   readonly config: Config;
   readonly replica: ReplicaApi;
-  readonly world: Pick<World, "clock" | "timers" | "rng" | "sha256" | "log">;
+  readonly world: Pick<World, "clock" | "timers" | "rng" | "sha256" | "log" | "secretBytes">;
+  /** This node's seat in the control plane. */
+  readonly plane: PlaneApi;
   /** Whom gossip knows of, this node included. Hearsay (I11): for display only. */
   members(): readonly MemberView[];
   /** The round trip between two members, as coordinates tell it. */

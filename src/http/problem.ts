@@ -1,23 +1,37 @@
 import { InputError } from "../kernel/assert.ts";
+import { OutcomeUnknown, RaftRefusal } from "../plane/api.ts";
 import { StoreFailedError, Unavailable } from "../replication/api.ts";
 
 /** An InputError with more to tell than its slug and what to do: members of the problem, and headers. */
 export class ProblemError extends InputError {
   readonly members: Readonly<Record<string, unknown>>;
   readonly headers: Readonly<Record<string, string>>;
+  /** Of a refusal that brought its own; else the table's. */
+  readonly status: number | null;
   constructor(
     slug: string,
     message: string,
-    more: { members?: Record<string, unknown>; headers?: Record<string, string> } = {},
+    more: { members?: Record<string, unknown>; headers?: Record<string, string>; status?: number } = {},
   ) {
     super(slug, message);
     this.members = more.members ?? {};
     this.headers = more.headers ?? {};
+    this.status = more.status ?? null;
   }
 }
 
-/** The status of every slug that is not a plain 400. The one place where they are chosen. */
+/** The status of every slug that is not a plain 400. The one place where they are chosen; refusals of commands bring theirs
+ *  (src/control/refusals.ts). */
 const STATUS = new Map<string, number>([
+  ["no-cluster", 404],
+  ["no-such-bucket", 404],
+  ["leader-unknown", 404],
+  ["not-a-voter", 409],
+  ["too-large", 413],
+  ["no-leader", 503],
+  ["not-a-member", 503],
+  ["raft-not-running", 503],
+  ["snapshot-too-large", 503],
   ["foreign-host", 403],
   ["foreign-origin", 403],
   ["reserved-bucket", 403],
@@ -66,8 +80,14 @@ export function problemOf(error: unknown): { problem: Problem; headers: Record<s
   // The node is about to stop: the client should go to another one.
   if (error instanceof StoreFailedError)
     return { problem: problem("storage-failed", 503, "this node's storage failed: ask another node"), headers: {} };
+  if (error instanceof OutcomeUnknown) return { problem: problem("outcome-unknown", 504, UNKNOWN), headers: {} };
+  if (error instanceof RaftRefusal && error.retryAfterMs !== null) {
+    const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1000));
+    return { problem: problem(error.slug, 503, error.message), headers: { "retry-after": String(seconds) } };
+  }
   if (!(error instanceof InputError)) return null;
-  const status = STATUS.get(error.slug) ?? 400;
+  const own = error instanceof ProblemError ? error.status : null;
+  const status = own ?? STATUS.get(error.slug) ?? 400;
   const retry: Record<string, string> = status === 503 ? { "retry-after": "1" } : {};
   if (!(error instanceof ProblemError)) return { problem: problem(error.slug, status, error.message), headers: retry };
   return {
@@ -75,6 +95,9 @@ export function problemOf(error: unknown): { problem: Problem; headers: Record<s
     headers: { ...retry, ...error.headers },
   };
 }
+
+const UNKNOWN =
+  "the change was handed on and nobody answered in time: it may have been made, may yet be, or never. Read the configuration with ?consistent before you ask again";
 
 export const INTERNAL: Problem = problem("internal", 500, "something broke inside this node: see its log");
 

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Api } from "./api.ts";
 import type { Call } from "./call.ts";
+import { controlRoutes } from "./control-routes.ts";
 import { batch } from "./routes/batch.ts";
 import {
   clusterHealth,
@@ -50,6 +51,7 @@ export interface Route {
   /** What success looks like: status, meaning and media types. */
   readonly answers: Readonly<Record<number, string>>;
   readonly types?: readonly string[];
+  /** @param id what stands for the path's `{id}` or `{bucket}` */
   readonly handle: (call: Call, id: string) => Response | Promise<Response>;
 }
 
@@ -66,6 +68,7 @@ export function makeRoutes(api: Api): Route[] {
     ...recordRoutes(api),
     ...conflictRoutes(api),
     ...clusterRoutes(api),
+    ...controlRoutes(api),
     ...healthRoutes(api),
   ];
 }
@@ -250,7 +253,11 @@ function clusterRoutes(api: Api): Route[] {
       listSeedSources(api, call),
     ),
     {
-      ...get("/cluster/events", "Members, links, conflicts, damage as they happen (SSE)", events),
+      ...get(
+        "/cluster/events",
+        "Members, links, conflicts, damage, leaders, versions of the configuration as they happen (SSE)",
+        events,
+      ),
       types: ["text/event-stream"],
     },
     {
@@ -261,7 +268,9 @@ function clusterRoutes(api: Api): Route[] {
       answers: { 202: "see Location" },
     },
     get("/cluster/repair", "The last repair's progress", (call) => repairStatus(api, call)),
-    get("/v1/operations/{id}", "Progress of long work", (call, id) => getOperation(api, call, id)),
+    get("/v1/operations/{id}", "Progress of long work: a repair of this node, any member's drain", (call, id) =>
+      getOperation(api, call, id),
+    ),
     get("/v1/partitions", "Owners, vectors, digests", (call) => listPartitions(api, call)),
     get("/v1/partitions/{id}", "One partition", (call, id) => getPartition(api, call, id)),
     get("/v1/dev/network", "Dev mode: what this node's drivers let through", (call) => getNetwork(api, call)),

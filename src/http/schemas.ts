@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { clusterSchema, joinTokenSchema, newMemberSchema, TOKEN_LIFE_MS_MAX } from "../control/schemas.ts";
 
 // What requests may say: the one description that is both checked and published (/openapi.json).
 
@@ -87,6 +88,35 @@ export const resolveSchema = z
 export const gossipKeySchema = z
   .strictObject({ operation: z.enum(["install", "use", "remove"]), key: z.string() })
   .openapi("GossipKey", { description: "`key`: 16, 24 or 32 bytes of base64" });
+
+export const joinTokenRequestSchema = z
+  .strictObject({
+    uses: joinTokenSchema.shape.uses.optional(),
+    region: joinTokenSchema.shape.region.optional(),
+    ttlMs: z.int().min(1_000).max(TOKEN_LIFE_MS_MAX).optional(),
+  })
+  .openapi("JoinTokenRequest", { description: "one use, any region, one hour where nothing is said" });
+
+const cluster = clusterSchema.shape.name;
+const { id, region, zone, weight } = newMemberSchema.shape;
+const address = z.string().max(200).nullable().optional();
+export const joinRequestSchema = z
+  .strictObject({
+    token: z.string().regex(/^[A-Za-z0-9_-]{4,32}\.[A-Za-z0-9_-]{1,128}$/, "must be a join token: <id>.<secret>"),
+    cluster: cluster.optional(),
+    node: z.strictObject({
+      id,
+      region,
+      zone: zone.optional(),
+      weight: weight.optional(),
+      addresses: z.strictObject({ client: address, gossip: address, peer: address }).optional(),
+    }),
+    replace: id.optional(),
+  })
+  .openapi("Join", { description: "addresses are host:port, as others reach them; `replace` names a dead member" });
+export const ofClusterSchema = z.strictObject({ cluster: cluster.optional() }).openapi("OfCluster");
+export const removeSchema = z.strictObject({ cluster }).openapi("Remove");
+export const leaveSchema = z.strictObject({ node: id, cluster }).openapi("Leave");
 
 export const networkSchema = z
   .strictObject({

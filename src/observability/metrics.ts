@@ -1,6 +1,8 @@
 import { Gauge, Registry } from "prom-client";
 import type { GossipFigures } from "../../gossip/drivers/gossip-host.ts";
+import type { PlaneApi } from "../plane/api.ts";
 import type { GrayReason, ReplicaApi, ReplicaStatus } from "../replication/api.ts";
+import { planeGauges } from "./plane-gauges.ts";
 import { RequestFigures } from "./request-figures.ts";
 
 /** Where figures come from when they are asked for. */
@@ -8,6 +10,7 @@ export interface MetricSources {
   readonly replica: Pick<ReplicaApi, "status" | "countConflicts" | "node" | "region">;
   members(): readonly { readonly state: string }[];
   gossipFigures(): GossipFigures | null;
+  readonly plane: Pick<PlaneApi, "status" | "state">;
   readonly loopDelayMs?: () => { readonly p50: number; readonly p99: number; readonly max: number };
   readonly version: string;
 }
@@ -48,9 +51,11 @@ function makeGauges(registry: Registry, sources: MetricSources): () => Promise<v
   const conflicts = gauge("conflicts_open", "Records with concurrent values that nobody settled.");
   const members = gauge("members", "Members as gossip sees them.", ["state"]);
   const updateGossip = gossipGauges(gauge);
+  const updatePlane = planeGauges(gauge);
   const loop = gauge("event_loop_delay_ms", "How late the event loop was lately.", ["quantile"]);
   return async () => {
     updateReplica(sources.replica.status());
+    updatePlane(sources.plane);
     conflicts.set(await sources.replica.countConflicts());
     for (const state of ["alive", "suspect", "dead", "left"])
       members.set({ state }, sources.members().filter((member) => member.state === state).length);

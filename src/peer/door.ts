@@ -40,6 +40,15 @@ export class PeerDoor {
     this.#o = options;
   }
 
+  /** How this node shows itself on links. */
+  get mine(): DoorOptions["mine"] {
+    return this.#o.mine;
+  }
+
+  get heartbeatMs(): number {
+    return this.#o.heartbeatMs;
+  }
+
   /** From now on: links of a kind that nobody serves are refused. */
   serve(traffic: readonly Traffic[], service: PeerService): void {
     for (const kind of traffic) this.#services.set(kind, service);

@@ -1,6 +1,7 @@
 import { assert } from "../kernel/assert.ts";
 import type { NodeId, Region } from "../kernel/ids.ts";
 import type { Address } from "../world/world.ts";
+import { Unavailable } from "./api.ts";
 
 export interface Owner {
   readonly id: NodeId;
@@ -20,6 +21,8 @@ export class Owners {
   #all: readonly Owner[] = [];
   #regions: ReadonlyMap<NodeId, Region> = new Map();
   #regionNames: readonly Region[] = [];
+  /** Why this node's copy says nothing about the data (it is joining, or a member no more); null when it may be asked. */
+  notServing: string | null = null;
 
   constructor(self: NodeId, all: readonly Owner[]) {
     this.#self = self;
@@ -55,6 +58,11 @@ export class Owners {
     this.#regions = regions;
     this.#regionNames = [...new Set(regions.values())];
     for (const listener of this.#listeners) listener();
+  }
+
+  /** Throws Unavailable where clients would be answered from a copy that isn't one. */
+  mustServe(): void {
+    if (this.notServing !== null) throw new Unavailable("not-serving", this.notServing);
   }
 
   onChange(listener: () => void): void {

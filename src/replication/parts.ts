@@ -122,6 +122,14 @@ export function makeParts(
     onClock: (node, exchange) => stamping.heard(node, exchange),
     startRepair: events.startRepair,
   });
-  const reading = new Reading({ ...context, world, store, pipeline, repair, peers: () => peers.nearestFirst() });
+  const reading = new Reading({
+    ...context,
+    world,
+    store,
+    pipeline,
+    repair,
+    owners,
+    peers: () => peers.nearestFirst(),
+  });
   return { pipeline, room, waiting, repair, catchUp, retention, reading, peers, stamping };
 }

@@ -135,6 +135,17 @@ export class Peers implements PeerHost {
     this.tail.forget(Math.min(...this.outgoing.map((peer) => peer.outbox.pushedPos)));
   }
 
+  /** Everything that was written here is at all that can be reached, and at more than half of the others: enough to go. */
+  isHandedOver(upTo: readonly VersionVector[] = this.written()): boolean {
+    const up = this.outgoing.filter(({ isUp }) => isUp);
+    return up.length * 2 >= this.outgoing.length && up.every(({ node }) => this.#lacks(node, upTo) === 0);
+  }
+
+  /** What was written up to now, here or elsewhere: by partition. */
+  written(): VersionVector[] {
+    return this.partitions.map(({ state }) => state.vector.copy());
+  }
+
   #answers(): Answers {
     const { repair, catchUp, startRepair } = this.#o;
     return {
@@ -187,9 +198,19 @@ export class Peers implements PeerHost {
   }
 
   unacknowledged(node: NodeId): number {
+    return this.#lacks(
+      node,
+      this.partitions.map(({ state }) => state.vector),
+    );
+  }
+
+  /** Entries of this node's own that `vectors` have and a peer has not acknowledged. */
+  #lacks(node: NodeId, vectors: readonly VersionVector[]): number {
     let entries = 0;
-    for (const { state, acks } of this.partitions)
-      for (const { actor, from, to } of state.vector.missingFrom(acks.get(node) ?? new VersionVector()))
+    for (const { id, acks } of this.partitions)
+      for (const { actor, from, to } of (vectors[id] as VersionVector).missingFrom(
+        acks.get(node) ?? new VersionVector(),
+      ))
         if (nodeOfActor(actor) === this.node) entries += to - from;
     return entries;
   }

@@ -1,4 +1,5 @@
 import type { World } from "../world/world.ts";
+import type { Owners } from "./owners.ts";
 import type { Partition } from "./partitions.ts";
 import type { OutgoingPeer } from "./peer/outgoing.ts";
 
@@ -12,11 +13,13 @@ export class Readiness {
   readonly #world: World;
   readonly #peers: () => readonly OutgoingPeer[];
   readonly #partitions: readonly Partition[];
+  readonly #owners: Owners;
   #startedMs = 0;
   #ready = false;
 
-  constructor(world: World, peers: () => readonly OutgoingPeer[], partitions: readonly Partition[]) {
+  constructor(world: World, peers: () => readonly OutgoingPeer[], partitions: readonly Partition[], owners: Owners) {
     this.#world = world;
+    this.#owners = owners;
     this.#peers = peers;
     this.#partitions = partitions;
   }
@@ -26,6 +29,8 @@ export class Readiness {
   }
 
   check(): { ready: boolean; warning?: string } {
+    const { notServing } = this.#owners;
+    if (notServing !== null) return { ready: false, warning: notServing };
     if (this.#ready) return { ready: true };
     const waiting = this.#peers().filter((peer) => !this.#hasCaughtUp(peer));
     this.#ready = waiting.length === 0;
@@ -34,6 +39,12 @@ export class Readiness {
     if (this.#world.clock.monotonicMs() - this.#startedMs > MAX_WAIT_MS)
       return { ready: true, warning: `not caught up with ${names} after 10 minutes` };
     return { ready: false, warning: `catching up with ${names}` };
+  }
+
+  /** For who doesn't own anything yet: what each owner that can be reached showed is here, and one at least was. */
+  isCaughtUp(): boolean {
+    const peers = this.#peers();
+    return peers.every((peer) => this.#hasCaughtUp(peer)) && peers.some(({ shownAtStart }) => shownAtStart !== null);
   }
 
   #hasCaughtUp(peer: OutgoingPeer): boolean {

@@ -8,6 +8,7 @@ import { checkKey } from "./admission.ts";
 import type { Deletion, ReadResult } from "./api.ts";
 import { Unavailable } from "./api.ts";
 import type { BatchContext } from "./batch.ts";
+import type { Owners } from "./owners.ts";
 import type { OutgoingPeer } from "./peer/outgoing.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { rowId } from "./places.ts";
@@ -18,6 +19,7 @@ export interface ReadingOptions extends BatchContext {
   readonly store: Store;
   readonly pipeline: Pipeline;
   readonly repair: Repair;
+  readonly owners: Owners;
   readonly peers: () => readonly OutgoingPeer[];
 }
 
@@ -35,6 +37,7 @@ export class Reading {
   }
 
   async read(key: RowKey): Promise<ReadResult> {
+    this.#o.owners.mustServe();
     return this.peek(key) ?? this.#readStored(key);
   }
 
@@ -126,6 +129,7 @@ export class Reading {
   }
 
   async scan(range: KeyRange): Promise<{ rows: (RowKey & ReadResult)[]; next: string | null }> {
+    this.#o.owners.mustServe();
     const rows: (RowKey & ReadResult)[] = [];
     let after = range.after;
     while (rows.length < range.limit) {
@@ -169,6 +173,7 @@ export class Reading {
   }
 
   async deletion(key: RowKey): Promise<Deletion | undefined> {
+    this.#o.owners.mustServe();
     const body = await this.#o.store.readDeletion(key);
     if (!body || body.length === 0) return undefined;
     const { stamp, actor } = decodeEntry(body);
@@ -177,11 +182,13 @@ export class Reading {
   }
 
   async conflicts(range: ConflictRange): Promise<(RowKey & ReadResult)[]> {
+    this.#o.owners.mustServe();
     const { markChanges } = this.#o.repair;
     return Promise.all((await this.#o.store.scanConflicts(range)).map((read) => this.#resolve(read, markChanges)));
   }
 
   async findByHash(keyHash: Uint8Array): Promise<(RowKey & ReadResult) | undefined> {
+    this.#o.owners.mustServe();
     const slot = slotOf(keyHash);
     const { salt, repair } = this.#o;
     const { markChanges } = repair;

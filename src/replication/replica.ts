@@ -1,8 +1,7 @@
-import type { Dot, Layout, Row } from "../../crdt/index.ts";
+import type { Dot, Layout, Row, VersionVector } from "../../crdt/index.ts";
 import { lastSeq } from "../../crdt/index.ts";
 import { isConflict } from "../conflicts/conflict.ts";
 import { present } from "../kernel/assert.ts";
-import { toHex } from "../kernel/bytes.ts";
 import type { ActorId, NodeId, Region } from "../kernel/ids.ts";
 import { nodeOfActor } from "../kernel/ids.ts";
 import type { PeerDoor } from "../peer/door.ts";
@@ -33,7 +32,6 @@ import { loadPartitions } from "./partitions.ts";
 import type { ReplicaOptions } from "./parts.ts";
 import { makeParts } from "./parts.ts";
 import type { Peers } from "./peers.ts";
-import { digestOfAll } from "./peers.ts";
 import type { Pipeline, Published } from "./pipeline.ts";
 import { Readiness } from "./readiness.ts";
 import type { Reading } from "./reading.ts";
@@ -41,6 +39,7 @@ import type { Repair } from "./repair.ts";
 import { RepairRun } from "./repair-run.ts";
 import type { Retention } from "./retention.ts";
 import type { Stamping } from "./stamping.ts";
+import { statusOf } from "./status.ts";
 import type { Waiting } from "./waiting.ts";
 
 /** 64 partitions of 1,024 leaves: 65,536 leaves a node (replication.md, path 2). */
@@ -112,7 +111,7 @@ export class Replica implements ReplicaApi {
     this.#reading = parts.reading;
     this.#peers = parts.peers;
     this.#stamping = parts.stamping;
-    this.#readiness = new Readiness(options.world, () => parts.peers.outgoing, partitions);
+    this.#readiness = new Readiness(options.world, () => parts.peers.outgoing, partitions, this.owners);
     void options.store.failed.then((error) => this.#onStoreFailure(error));
   }
 
@@ -156,6 +155,7 @@ export class Replica implements ReplicaApi {
   }
 
   #admit(request: WriteRequest): void {
+    this.owners.mustServe();
     checkRequest(request, this.#o.config.limits);
     this.#room.admit(request);
   }
@@ -249,30 +249,29 @@ export class Replica implements ReplicaApi {
   // ---- looking after it
 
   status(): ReplicaStatus {
-    const partitions = this.#partitions.map(({ id, state, sums, damaged }) => ({
-      partition: id,
-      records: sums.records,
-      digest: toHex(sums.total()),
-      vector: state.vector,
-      floor: state.floor,
-      damagedLeaves: damaged.size,
-    }));
-    const { ready, warning } = this.#readiness.check();
-    const failed = this.#pipeline.failed;
-    return {
-      actor: this.#pipeline.actor,
-      records: partitions.reduce((sum, { records }) => sum + records, 0),
-      digest: toHex(digestOfAll(this.#partitions)),
-      partitions,
-      peers: this.#peers.outgoing.map((peer) => peer.view()),
-      ready: ready && !failed,
-      ...(warning !== undefined && { readyWarning: warning }),
-      ...(failed !== null && { failed }),
-      queueDepth: this.#pipeline.depth,
-      earlyEntries: this.#partitions.reduce((sum, { state }) => sum + state.early.length, 0),
-      disk: { level: this.#room.level, freeBytes: this.#room.freeBytes },
-      clock: this.#stamping.status(),
-    };
+    return statusOf({
+      partitions: this.#partitions,
+      pipeline: this.#pipeline,
+      peers: this.#peers,
+      readiness: this.#readiness,
+      room: this.#room,
+      stamping: this.#stamping,
+    });
+  }
+
+  /** Of a node that is coming: what the owners showed is here. */
+  isCaughtUp(): boolean {
+    return this.#readiness.isCaughtUp();
+  }
+
+  /** Of a node that is going: a mark in what is written here, for `isHandedOver`. */
+  written(): VersionVector[] {
+    return this.#peers.written();
+  }
+
+  /** What was written here, up to that mark or to now, is elsewhere. */
+  isHandedOver(upTo?: readonly VersionVector[]): boolean {
+    return (upTo !== undefined || this.#pipeline.depth === 0) && this.#peers.isHandedOver(upTo);
   }
 
   async syncNow(): Promise<PeerSync[]> {

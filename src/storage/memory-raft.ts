@@ -3,8 +3,9 @@ import type { Snapshot } from "../consensus/core/log.ts";
 import { present } from "../kernel/assert.ts";
 import {
   afterCompact,
+  afterGivingUp,
   afterSave,
-  emptyState,
+  firstState,
   type RaftRecords,
   type RaftState,
   readRecords,
@@ -38,8 +39,17 @@ export class MemoryRaftStore implements RaftStore {
 
   async create(identity: RaftIdentity, saved: Saved): Promise<void> {
     if (this.image !== NO_RAFT) throw cannotCreate(await this.load());
-    this.#state = emptyState(identity);
-    await this.save(saved);
+    await this.replace(identity, saved);
+  }
+
+  async replace(identity: RaftIdentity, saved: Saved): Promise<void> {
+    const entries = saved.entries.map((entry) => [entry.index, sealEntry(entry)] as const);
+    this.#keep(firstState(identity, saved, 0), { snapshot: saved.snapshot && sealSnapshot(saved.snapshot), entries });
+  }
+
+  async giveUp(reason: string): Promise<void> {
+    this.#keep(afterGivingUp(present(this.#state, "it was loaded"), reason));
+    this.#state = null;
   }
 
   async save(change: RaftSave): Promise<void> {

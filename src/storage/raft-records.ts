@@ -18,7 +18,8 @@ import { checksum, SEAL_BYTES, unseal } from "./sqlite-codec.ts";
 // How a member's durable state is written, whatever holds it: one state record, a snapshot perhaps, one record for each entry.
 // Each has a CRC over itself and its place; the state record says how far the others reach, so that none can be missing.
 
-const VERSION = 1;
+const VERSION = 2;
+const INSTANCE = /^[0-9a-f]{32}$/;
 
 export interface RaftState {
   readonly identity: RaftIdentity;
@@ -31,6 +32,8 @@ export interface RaftState {
   readonly snapshotTerm: number;
   readonly lastIndex: number;
   readonly lastTerm: number;
+  /** Why it is not to be used any more. */
+  readonly givenUp: string | null;
 }
 
 export interface RaftRecords {
@@ -47,18 +50,22 @@ function seal(name: string, place: number, body: Uint8Array): Uint8Array {
   return sealed;
 }
 
-export function sealState({ identity, life, generation, hardState, ...reach }: RaftState): Uint8Array {
-  const writer = new Writer().u8(VERSION).text(identity.cluster).text(identity.node).uint(life).uint(generation);
+export function sealState({ identity, life, generation, hardState, givenUp, ...reach }: RaftState): Uint8Array {
+  const { cluster, node, instance } = identity;
+  const writer = new Writer().u8(VERSION).text(cluster).text(node).text(instance).uint(life).uint(generation);
   writer.uint(hardState.term).uint(hardState.committed);
   writeFlag(writer, hardState.vote !== null);
   if (hardState.vote !== null) writer.text(hardState.vote);
   writer.uint(reach.snapshotIndex).uint(reach.snapshotTerm).uint(reach.lastIndex).uint(reach.lastTerm);
+  writeFlag(writer, givenUp !== null);
+  if (givenUp !== null) writer.text(givenUp);
   return seal("state", 0, writer.finish());
 }
 
 function readState(reader: Reader): RaftState {
   if (reader.u8() !== VERSION) throw malformed("another version's state: run the version of Starling that wrote it");
-  const identity = { cluster: reader.text(), node: reader.text() };
+  const identity = { cluster: reader.text(), node: reader.text(), instance: reader.text() };
+  if (!INSTANCE.test(identity.instance)) throw malformed("the instance of a log");
   const [life, generation, term, committed] = [reader.uint(), reader.uint(), reader.uint(), reader.uint()];
   const vote = readFlag(reader) ? readId(reader) : null;
   const [snapshotIndex, snapshotTerm, lastIndex, lastTerm] = [
@@ -68,7 +75,8 @@ function readState(reader: Reader): RaftState {
     reader.uint(),
   ];
   const hardState = { term, vote, committed };
-  return { identity, life, generation, hardState, snapshotIndex, snapshotTerm, lastIndex, lastTerm };
+  const givenUp = readFlag(reader) ? reader.text() : null;
+  return { identity, life, generation, hardState, snapshotIndex, snapshotTerm, lastIndex, lastTerm, givenUp };
 }
 
 export function sealSnapshot(snapshot: Snapshot): Uint8Array {
@@ -83,10 +91,13 @@ export function sealEntry({ index, term, payload }: Entry): Uint8Array {
   return seal("entry", index, writer.finish());
 }
 
-/** A new member's, before anything is saved. */
-export function emptyState(identity: RaftIdentity): RaftState {
+/** A new log's, with its first state in it. Throws InputError when it has no proper instance. @param generation of the last write of the log that was here before, 0 without */
+export function firstState(identity: RaftIdentity, saved: Saved, generation: number): RaftState {
+  if (!INSTANCE.test(identity.instance))
+    throw new InputError("bad-instance", "a Raft log's instance has 32 lower-case hex digits: draw them at random");
   const hardState = { term: 0, vote: null, committed: 0 };
-  return { identity, life: 0, generation: 0, hardState, snapshotIndex: 0, snapshotTerm: 0, lastIndex: 0, lastTerm: 0 };
+  const nowhere = { snapshotIndex: 0, snapshotTerm: 0, lastIndex: 0, lastTerm: 0 };
+  return afterSave({ identity, life: 0, generation, hardState, ...nowhere, givenUp: null }, saved);
 }
 
 /** The state record after a save. A save that doesn't fit what is there is an impossible state. */
@@ -108,6 +119,10 @@ export function afterSave(before: RaftState, { hardState, snapshot, entries }: R
   }
   state = { ...state, hardState: hardState ?? state.hardState };
   return withCommitted(state, state.snapshotIndex);
+}
+
+export function afterGivingUp(before: RaftState, reason: string): RaftState {
+  return { ...before, generation: before.generation + 1, givenUp: reason };
 }
 
 export function afterCompact(before: RaftState, { index, term }: Snapshot): RaftState {
@@ -139,6 +154,7 @@ function readWhole(records: RaftRecords): { readonly state: RaftState; readonly 
   if (!records.state) throw damaged("its state record is missing");
   const state = unsealed("state", 0, records.state, "the state record", readState);
   const { hardState, snapshotIndex, snapshotTerm, lastIndex, lastTerm } = state;
+  if (state.givenUp !== null) throw damaged(`it was given up: ${state.givenUp}`);
   const snapshot = records.snapshot && unsealed("snapshot", 0, records.snapshot, "the snapshot", readSnapshot);
   if ((snapshot?.index ?? 0) !== snapshotIndex || (snapshot?.term ?? 0) !== snapshotTerm)
     throw damaged(`its snapshot is not the one after entry ${snapshotIndex} that was saved`);

@@ -1,84 +1,31 @@
 import { describe, expect, it } from "vitest";
 import { founded, NOTHING_SAVED, type Saved } from "../consensus/core/core.ts";
-import type { Entry, SavedGroup, Snapshot } from "../consensus/core/log.ts";
+import type { Entry } from "../consensus/core/log.ts";
 import { InputError } from "../kernel/assert.ts";
 import { equalBytes, utf8 } from "../kernel/bytes.ts";
 import { type Rng, seededRng } from "../kernel/rng.ts";
-import type { RaftLoad, RaftSave, RaftStore } from "./raft-store.ts";
-
-/** A kind of Raft store and the means to look at it from outside. */
-export interface RaftSubject {
-  /** The name of a data directory that nobody has used. */
-  newDir(): Promise<string>;
-  open(dataDir: string): Promise<RaftStore>;
-  /** A directory with what a crash would leave at this moment, also while the store is open and writes. */
-  crashed(dataDir: string): Promise<string>;
-  /** The records of a closed store, with how many bytes each has. */
-  records(dataDir: string): Promise<readonly { readonly name: string; readonly bytes: number }[]>;
-  /** Changes one byte of a record of a closed store, or takes the record out. Called again it undoes a change. */
-  damage(dataDir: string, record: string, how: { readonly flip: number } | "remove"): Promise<void>;
-}
-
-const IDENTITY = { cluster: "c-1", node: "n1" };
-const GROUP: SavedGroup = {
-  incoming: ["n1", "n2", "n3"],
-  outgoing: ["n1", "n2", "n4"],
-  learners: ["n5"],
-  learnersNext: ["n4"],
-  autoLeave: true,
-};
-
-function entryOf(index: number, term: number, data: string | Uint8Array = `entry ${index}.${term}`): Entry {
-  return { index, term, payload: { kind: "command", data: typeof data === "string" ? utf8(data) : data } };
-}
-
-const entriesOf = (first: number, last: number, term: number): Entry[] =>
-  Array.from({ length: last - first + 1 }, (_, i) => entryOf(first + i, term));
-
-const snapshotOf = (index: number, term: number): Snapshot => ({
-  index,
-  term,
-  group: GROUP,
-  data: utf8(`the state after ${index}`),
-});
-
-function saveOf(change: Partial<RaftSave>): RaftSave {
-  return { hardState: null, snapshot: null, entries: [], ...change };
-}
-
-const stateOf = (term: number, committed: number, vote: string | null = null) => ({ term, vote, committed });
-
-async function wholeOf(store: RaftStore): Promise<Saved> {
-  const load = await store.load();
-  if (load.kind !== "whole") throw new Error(`not whole: ${JSON.stringify(load)}`);
-  return load.saved;
-}
-
-/** Opens, runs, closes. */
-async function within<T>(subject: RaftSubject, dataDir: string, run: (store: RaftStore) => Promise<T>): Promise<T> {
-  const store = await subject.open(dataDir);
-  try {
-    return await run(store);
-  } finally {
-    await store.close();
-  }
-}
-
-/** A directory whose store was created from `saved`. */
-async function created(subject: RaftSubject, saved: Saved = NOTHING_SAVED): Promise<string> {
-  const dataDir = await subject.newDir();
-  await within(subject, dataDir, (store) => store.create(IDENTITY, saved));
-  return dataDir;
-}
-
-/** What another life finds. */
-const reloaded = (subject: RaftSubject, dataDir: string): Promise<RaftLoad> =>
-  within(subject, dataDir, (store) => store.load());
+import type { RaftStore } from "./raft-store.ts";
+import { giveUpClaims, replaceClaims } from "./raft-store-anew.test-kit.ts";
+import {
+  created,
+  entriesOf,
+  entryOf,
+  IDENTITY,
+  type RaftSubject,
+  reloaded,
+  saveOf,
+  snapshotOf,
+  stateOf,
+  wholeOf,
+  within,
+} from "./raft-store-subject.test-kit.ts";
 
 /** The claims of the RaftStore interface. */
 export function describeRaftStore(name: string, subject: RaftSubject): void {
   describe(`${name} Raft store`, () => {
     firstClaims(subject);
+    replaceClaims(subject);
+    giveUpClaims(subject);
     saveClaims(subject);
     crashClaims(subject);
     damageClaims(subject);

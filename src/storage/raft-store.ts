@@ -6,6 +6,9 @@ import { InputError } from "../kernel/assert.ts";
 export interface RaftIdentity {
   readonly cluster: string;
   readonly node: string;
+  /** Of the log itself, 32 lower-case hex digits, drawn by whoever creates it: the log that a node begins anew keeps none of
+   *  the promises of the one before, and is told from it by this. */
+  readonly instance: string;
 }
 
 export type RaftLoad =
@@ -22,6 +25,8 @@ export type RaftLoad =
    *  it were whole ("Protocol-aware recovery", 2018). */
   | { readonly kind: "damaged"; readonly reason: string };
 
+export type WholeRaftLoad = Extract<RaftLoad, { readonly kind: "whole" }>;
+
 /** What one step of the machine wants to be durable. */
 export interface RaftSave {
   /** Null: as it was. */
@@ -32,12 +37,20 @@ export interface RaftSave {
   readonly entries: readonly Entry[];
 }
 
-/** The durable part of a member of a Raft group. One call at a time. After a rejection (but InputError's) the state of the
+/** The durable part of a member of a Raft group. One call at a time. Each rejects with DiskFullError when there is no room:
+ *  nothing has changed then, and the same may be asked again. After any other rejection (but InputError's) the state of the
  *  disk is unknown: all later calls reject with the same (I13). */
 export interface RaftStore {
   load(): Promise<RaftLoad>;
-  /** The first state, once. Rejects with InputError when there is one, or a damaged one. Load it then. */
+  /** The first state, once. Rejects with InputError when there is one, or a damaged one, or when the instance is no proper
+   *  one. Load it then. */
   create(identity: RaftIdentity, saved: Saved): Promise<void>;
+  /** A first state in place of whatever there is: a log, a damaged one, or nothing. After a crash there is the old one as it
+   *  was, or the new one. Load it then. */
+  replace(identity: RaftIdentity, saved: Saved): Promise<void>;
+  /** What was loaded is not to be used any more: from now on each load says `damaged` with this reason,
+   *  until `replace`. */
+  giveUp(reason: string): Promise<void>;
   /** All of it or, after a crash, nothing: snapshot, then entries, then hard state. Resolves when it is durable. */
   save(change: RaftSave): Promise<void>;
   /** The state after `snapshot.index` in place of the entries up to there; those after it stay. */

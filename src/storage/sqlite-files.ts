@@ -30,6 +30,16 @@ export async function prepareDataDir(dataDir: string): Promise<DataFiles> {
   };
 }
 
+/** Null when there is no such file. */
+export async function sizeOf(path: string): Promise<number | null> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw error;
+  }
+}
+
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, "r");
   try {

@@ -1,23 +1,25 @@
-import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Saved } from "../consensus/core/core.ts";
 import type { Snapshot } from "../consensus/core/log.ts";
 import { assert, InputError, present } from "../kernel/assert.ts";
 import { closeAll } from "./closing.ts";
 import {
   afterCompact,
+  afterGivingUp,
   afterSave,
-  emptyState,
+  firstState,
   type RaftState,
   readRecords,
-  sealEntry,
   sealSnapshot,
   sealState,
 } from "./raft-records.ts";
 import { cannotCreate, type RaftIdentity, type RaftLoad, type RaftSave, type RaftStore } from "./raft-store.ts";
-import { checksum } from "./sqlite-codec.ts";
 import { Connection, sqliteCode } from "./sqlite-connection.ts";
-import { prepareDataDir, syncDirectory } from "./sqlite-files.ts";
+import { prepareDataDir, sizeOf, syncDirectory } from "./sqlite-files.ts";
+import { Mark } from "./sqlite-raft-mark.ts";
+import { PREPARE_SAVES, saveAtOnce } from "./sqlite-raft-save.ts";
+import { DiskFullError } from "./store.ts";
 import { type StoreFailedError, unknownState, unreadable } from "./store-errors.ts";
 
 const SCHEMA = `
@@ -27,6 +29,8 @@ const SCHEMA = `
 /** Pages of WAL at which a commit also checkpoints (1 MiB): a log is small, and a start reads all of the WAL. */
 const CHECKPOINT_PAGES = 256;
 const BUSY_TIMEOUT_MS = 1_000;
+
+const NO_CHANGE: RaftSave = { hardState: null, snapshot: null, entries: [] };
 
 /** What SQLite says of a file that isn't as it was written. */
 const DAMAGE = new Set(["SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT"]);
@@ -62,7 +66,6 @@ class SqliteRaftStore implements RaftStore {
   #damage: string | null = null;
   #failure: StoreFailedError | null = null;
   #isBusy = false;
-  #isDraft = false;
 
   constructor(file: string, mark: Mark) {
     this.#file = file;
@@ -70,14 +73,14 @@ class SqliteRaftStore implements RaftStore {
   }
 
   async open(): Promise<void> {
-    if (!(await exists(this.#file))) return;
+    if ((await sizeOf(this.#file)) === null) return;
     await this.#reading(async () => {
       const connection = await Connection.open(this.#file, "write");
       this.#connection = connection;
       // One process, and no file of shared memory. Set before anything is read: the first read takes the lock.
       await connection.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}; PRAGMA locking_mode = EXCLUSIVE`);
       await connection.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-        PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; BEGIN EXCLUSIVE; COMMIT`);
+        PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; BEGIN EXCLUSIVE; COMMIT; ${PREPARE_SAVES}`);
     });
     if (this.#damage !== null) await this.#letGo();
   }
@@ -119,58 +122,103 @@ class SqliteRaftStore implements RaftStore {
     const { generation } = this.#mark;
     if (generation !== null && generation > found.generation)
       return { kind: "damaged", reason: `its last ${generation - found.generation} writes are gone` };
-    await this.#write({ ...found, life: load.life, generation: found.generation + 1 }, async () => {});
+    await this.#writeSave({ ...found, life: load.life, generation: found.generation + 1 }, NO_CHANGE);
     return load;
   }
 
   async create(identity: RaftIdentity, saved: Saved): Promise<void> {
     const found = this.#connection || this.#damage !== null ? await this.load() : this.#loadNothing();
     if (found.kind !== "nothing") throw cannotCreate(found);
-    await this.#alone(async () => {
-      const draft = `${this.#file}.new`;
-      await rm(draft, { force: true });
-      const connection = await Connection.open(draft, "create");
-      this.#connection = connection;
-      this.#isDraft = true;
-      try {
-        await connection.exec(`PRAGMA synchronous = FULL; ${SCHEMA}`);
-        await this.#writeSave(afterSave(emptyState(identity), saved), saved);
-      } finally {
-        this.#isDraft = false;
-        this.#connection = null;
-        await connection.close();
-      }
-      // A file that is there is whole: what was begun and not ended never had this name.
+    await this.#alone(() => this.#install(identity, saved));
+  }
+
+  async replace(identity: RaftIdentity, saved: Saved): Promise<void> {
+    await this.#alone(() => this.#install(identity, saved));
+  }
+
+  /** A file that is there is whole: what was begun and not ended never had its name. */
+  async #install(identity: RaftIdentity, saved: Saved): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    // Above all that was ever written here: so nothing seems to be missing from the new one, and the old one, should somebody
+    // put it back, lacks writes.
+    const state = firstState(identity, saved, Math.max(this.#mark.generation ?? 0, this.#state?.generation ?? 0));
+    const draft = `${this.#file}.new`;
+    try {
+      await writeDraft(draft, state, saved);
+      await this.#checkpoint();
+    } catch (error) {
+      // The draft is no log, and the old one has moved from its WAL to its own file, if at all.
+      if (isFull(error)) throw new DiskFullError(error);
+      throw this.#failed(error);
+    }
+    try {
+      await this.#layOldAside(state.generation);
       await rename(draft, this.#file);
-      await syncDirectory(join(this.#file, ".."));
-    });
+      await syncDirectory(dirname(this.#file));
+      await this.#mark.write(state.generation);
+    } catch (error) {
+      throw this.#failed(error);
+    }
+    this.#state = null;
+    this.#damage = null;
     await this.open();
   }
 
-  async save(change: RaftSave): Promise<void> {
-    await this.#alone(() => this.#writeSave(afterSave(present(this.#state, "it was loaded"), change), change));
+  /** SQLite would read the old file's WAL into the new one. So what is in there goes to its file first, and the old log stays
+   *  whole until the new one has its name. */
+  async #checkpoint(): Promise<void> {
+    try {
+      await this.#connection?.all("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      if (!DAMAGE.has(sqliteCode(error) ?? "")) throw error;
+    }
   }
 
-  #writeSave(state: RaftState, { snapshot, entries }: RaftSave): Promise<void> {
-    return this.#write(state, async (connection) => {
-      if (snapshot) {
-        await connection.run("DELETE FROM entries");
-        await connection.run("INSERT OR REPLACE INTO snapshot VALUES (0, ?1)", sealSnapshot(snapshot));
-      }
-      const [first] = entries;
-      if (first) await connection.run("DELETE FROM entries WHERE id >= ?1", first.index);
-      for (const entry of entries)
-        await connection.run("INSERT INTO entries VALUES (?1, ?2)", entry.index, sealEntry(entry));
-    });
+  /** A WAL that SQLite can't read is removed, once it is sure that the file without it is not taken for a whole log. */
+  async #layOldAside(generation: number): Promise<void> {
+    await this.#letGo();
+    const wal = `${this.#file}-wal`;
+    const walBytes = await sizeOf(wal);
+    if (walBytes === null) return;
+    if (walBytes > 0) {
+      await this.#mark.write(generation);
+      await this.#mark.sync();
+    }
+    await rm(wal);
+    await syncDirectory(dirname(this.#file));
+  }
+
+  async giveUp(reason: string): Promise<void> {
+    const state = afterGivingUp(present(this.#state, "it was loaded"), reason);
+    await this.#alone(() => this.#writeSave(state, NO_CHANGE));
+    this.#state = null;
+  }
+
+  async save(change: RaftSave): Promise<void> {
+    const state = afterSave(present(this.#state, "it was loaded"), change);
+    await this.#alone(() => this.#writeSave(state, change));
+  }
+
+  #writeSave(state: RaftState, change: RaftSave): Promise<void> {
+    return this.#write(state, (connection) => saveAtOnce(connection, state, change));
   }
 
   async compact(snapshot: Snapshot): Promise<void> {
     await this.#alone(() =>
-      this.#write(afterCompact(present(this.#state, "it was loaded"), snapshot), async (connection) => {
+      this.#inTransaction(afterCompact(present(this.#state, "it was loaded"), snapshot), async (connection) => {
         await connection.run("DELETE FROM entries WHERE id <= ?1", snapshot.index);
         await connection.run("INSERT OR REPLACE INTO snapshot VALUES (0, ?1)", sealSnapshot(snapshot));
       }),
     );
+  }
+
+  #inTransaction(state: RaftState, write: (connection: Connection) => Promise<void>): Promise<void> {
+    return this.#write(state, async (connection) => {
+      await connection.run("BEGIN IMMEDIATE");
+      await write(connection);
+      await connection.run("INSERT OR REPLACE INTO state VALUES (0, ?1)", sealState(state));
+      await connection.run("COMMIT");
+    });
   }
 
   /** One durable transaction. After a failure nothing is tried again: the kernel may hold lost pages for clean. */
@@ -178,17 +226,29 @@ class SqliteRaftStore implements RaftStore {
     if (this.#failure) throw this.#failure;
     const connection = present(this.#connection, "it was created");
     try {
-      await connection.run("BEGIN IMMEDIATE");
       await write(connection);
-      await connection.run("INSERT OR REPLACE INTO state VALUES (0, ?1)", sealState(state));
-      await connection.run("COMMIT");
-      // Not of a draft: should it never get its name, nothing was promised that could be missed.
-      if (!this.#isDraft) await this.#mark.write(state.generation);
+      await this.#mark.write(state.generation);
     } catch (error) {
-      this.#failure = unknownState(error);
-      throw this.#failure;
+      // The kernel refused to take the bytes: unlike after a failed fsync, nothing is in doubt.
+      if (sqliteCode(error) === "SQLITE_FULL" && (await this.#undone(connection))) throw new DiskFullError(error);
+      throw this.#failed(error);
     }
     this.#state = state;
+  }
+
+  #failed(error: unknown): StoreFailedError {
+    this.#failure = unknownState(error);
+    return this.#failure;
+  }
+
+  /** False when even that failed. SQLite may have ended the transaction by itself already. */
+  async #undone(connection: Connection): Promise<boolean> {
+    try {
+      await connection.run("ROLLBACK");
+      return true;
+    } catch (error) {
+      return sqliteCode(error) === "SQLITE_ERROR";
+    }
   }
 
   /** What a damaged file says ends up in `#damage`; null then. */
@@ -232,48 +292,18 @@ class SqliteRaftStore implements RaftStore {
   }
 }
 
-/** How many writes there have been, beside the database and never synced: a WAL whose end was damaged reads as one that was
- *  never written, and its transactions, though acknowledged, are silently gone. A number that the kernel still has, or wrote
- *  back since, tells. It may be behind (after a loss of power), never ahead. */
-class Mark {
-  readonly #file: FileHandle;
-  /** At the start; null when there is none that is sound. */
-  readonly generation: number | null;
-
-  static async open(path: string): Promise<Mark> {
-    const file = (await exists(path)) ? await open(path, "r+") : await open(path, "w+", 0o600);
-    const bytes = Buffer.alloc(MARK_BYTES);
-    const { bytesRead } = await file.read(bytes, 0, MARK_BYTES, 0);
-    const generation = bytes.readDoubleLE(0);
-    const isSound = bytesRead === MARK_BYTES && bytes.readUInt32LE(8) === checksum(["mark", generation]);
-    return new Mark(file, isSound ? generation : null);
-  }
-
-  private constructor(file: FileHandle, generation: number | null) {
-    this.#file = file;
-    this.generation = generation;
-  }
-
-  async write(generation: number): Promise<void> {
-    const bytes = Buffer.alloc(MARK_BYTES);
-    bytes.writeDoubleLE(generation, 0);
-    bytes.writeUInt32LE(checksum(["mark", generation]), 8);
-    await this.#file.write(bytes, 0, MARK_BYTES, 0);
-  }
-
-  close(): Promise<void> {
-    return this.#file.close();
+/** A whole log under a name that nobody reads; durable. */
+async function writeDraft(draft: string, state: RaftState, saved: Saved): Promise<void> {
+  for (const left of [draft, `${draft}-journal`]) await rm(left, { force: true });
+  const connection = await Connection.open(draft, "create");
+  try {
+    await connection.exec(`PRAGMA synchronous = FULL; ${SCHEMA} ${PREPARE_SAVES}`);
+    await saveAtOnce(connection, state, saved);
+  } finally {
+    await connection.close();
   }
 }
 
-const MARK_BYTES = 12;
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
-    throw error;
-  }
+function isFull(error: unknown): boolean {
+  return sqliteCode(error) === "SQLITE_FULL" || (error instanceof Error && "code" in error && error.code === "ENOSPC");
 }

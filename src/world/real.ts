@@ -30,6 +30,7 @@ export function makeRealWorld(parts: { readonly log: Log }): World {
     disk,
     sha256,
     aead: makeAead(() => randomBytes(12)),
+    secretBytes: (length) => new Uint8Array(randomBytes(length)),
     log,
   };
 }

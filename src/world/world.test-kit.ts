@@ -85,6 +85,13 @@ function claimTime(claim: Claim): void {
     expect(order).toEqual(["now", "soon"]);
   });
 
+  claim("secrets have the length that was asked for, and none comes twice", async ({ left, right }) => {
+    const secrets = [left, left, right].map((world) => world.secretBytes(32));
+    expect(secrets.map(({ length }) => length)).toEqual([32, 32, 32]);
+    expect(new Set(secrets.map(toHex)).size).toBe(3);
+    expect(left.secretBytes(8)).toHaveLength(8);
+  });
+
   claim("sha256 is the standard's, in bytes of their own", async ({ left }) => {
     const digest = left.sha256(utf8("abc"));
     expect(toHex(digest)).toBe("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -176,7 +183,7 @@ function claimDisk(claim: Claim): void {
 
 function claimRaftDisk(claim: Claim): void {
   claim("a Raft state is nothing until it is created, and then there for one at a time", async ({ left, dataDir }) => {
-    const identity = { cluster: "c", node: "n1" };
+    const identity = { cluster: "c", node: "n1", instance: "0".repeat(32) };
     const store = await left.disk.openRaftStore(dataDir);
     expect(await store.load()).toEqual({ kind: "nothing" });
     await store.create(identity, founded(["n1"], utf8("state")));

@@ -16,6 +16,8 @@ export interface World {
   readonly disk: Disk;
   readonly sha256: Sha256;
   readonly aead: Aead;
+  /** Bytes that nobody can guess, for secrets: `rng` is not made for those. */
+  secretBytes(length: number): Uint8Array;
   readonly log: Log;
 }
 

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parseLatency } from "../../src/cli/dev-command.ts";
 import { ensurePlan, nodeToml, readPlan } from "../../src/cli/dev-plan.ts";
-import { ownCluster } from "../../src/cli/own-cluster.ts";
+import { keepOwnCluster, makeOwnCluster, mustBeFresh, ownCluster, readOwnCluster } from "../../src/cli/own-cluster.ts";
 import { checkPortsFree } from "../../src/cli/ports.ts";
 import { makeConfig } from "../../src/config/config.ts";
 import { resolveSettings } from "../../src/config/resolve.ts";
 
+const SALT = "00112233445566778899aabbccddeeff";
 let folder = "";
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "starling-cli-"));
@@ -26,10 +27,34 @@ describe("a single node's own cluster", () => {
     expect(ownCluster(join(folder, "other")).id).not.toBe(made.id);
   });
 
+  test("reads back as it was kept: a founder's, a member's, and one of an earlier version", () => {
+    const member = { ...makeOwnCluster("birds"), role: "member", seeds: ["10.0.0.1:7002"] } as const;
+    expect(readOwnCluster(folder)).toBeNull();
+    for (const own of [makeOwnCluster(), makeOwnCluster("birds"), member]) {
+      keepOwnCluster(folder, own);
+      expect(readOwnCluster(folder)).toEqual(own);
+    }
+    writeFileSync(join(folder, "cluster.json"), `{"id":"old","salt":"${SALT}"}`);
+    expect(readOwnCluster(folder)).toMatchObject({ id: "old", name: null, role: "founder", seeds: [] });
+  });
+
+  test("is made or joined only where no node has lived", () => {
+    expect(() => mustBeFresh(join(folder, "none"), "take another")).not.toThrow();
+    writeFileSync(join(folder, "starling.toml"), "");
+    expect(() => mustBeFresh(folder, "take another")).not.toThrow();
+    writeFileSync(join(folder, "data.db"), "");
+    expect(() => mustBeFresh(folder, "take another")).toThrow(/data\.db is there: .* Take another/);
+    keepOwnCluster(folder, makeOwnCluster("birds"));
+    expect(() => mustBeFresh(folder, "take another")).toThrow(/founded a cluster already \(birds\): take another/);
+  });
+
   test("that is damaged is refused, never replaced", () => {
     ownCluster(folder);
     const path = join(folder, "cluster.json");
-    for (const text of ["", "{}", '{"id":"x","salt":"00"}', '{"id":"","salt":"00112233445566778899aabbccddeeff"}']) {
+    const odd = ['"role":"guest"', '"name":""', '"name":7', '"seeds":"here"', '"seeds":[7]', '"seeds":["nowhere"]'];
+    const others = odd.map((field) => `{"id":"x","salt":"${SALT}",${field}}`);
+    const texts = ["", "{}", "[]", "null", '{"id":"x","salt":"00"}', `{"id":"","salt":"${SALT}"}`, ...others];
+    for (const text of texts) {
       writeFileSync(path, text);
       expect(() => ownCluster(folder)).toThrow(/is damaged.*restore it from a backup/);
       expect(readFileSync(path, "utf8")).toBe(text);

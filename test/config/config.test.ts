@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { PROFILES } from "../../gossip/index.ts";
-import { makeConfig, needsOwnCluster, problemsOf } from "../../src/config/config.ts";
+import { makeConfig, needsOwnCluster, type OwnCluster, problemsOf } from "../../src/config/config.ts";
 import type { Effective, Sources } from "../../src/config/resolve.ts";
 import { resolveSettings } from "../../src/config/resolve.ts";
 import type { SettingName } from "../../src/config/settings.ts";
 import { environmentName, SETTING_NAMES } from "../../src/config/settings.ts";
 import type { Config } from "../../src/config/types.ts";
 
-const OWN = { id: "own", salt: new Uint8Array(16) };
+const OWN: OwnCluster = { id: "own", salt: new Uint8Array(16), name: null, role: "founder", seeds: [] };
 const SALT = "00112233445566778899aabbccddeeff";
 
 function sources(file = "", environment: Record<string, string> = {}, flags: Record<string, string> = {}): Sources {
@@ -50,6 +50,7 @@ describe("sources", () => {
         kubernetesApi: { host: "kubernetes.default.svc", port: 443 },
         kubernetesCredentials: "/var/run/secrets/kubernetes.io/serviceaccount",
       },
+      start: { kind: "alone" },
       owners: [{ id: "n1", region: "local" }],
     });
     expect(made.dev).toBe(false);

@@ -4,6 +4,7 @@ import { utf8 } from "../../src/kernel/bytes.ts";
 import { type Rng, seededRng } from "../../src/kernel/rng.ts";
 import { EVERYONE } from "../sim/links.ts";
 import type { Member } from "./members.ts";
+import { INSTANCE } from "./members.ts";
 import { SimGroup } from "./sim-group.ts";
 
 const BUSY_MS = 25_000;
@@ -55,7 +56,7 @@ class Campaign {
 
   async run(): Promise<CampaignResult> {
     const { kernel, names } = this.#group;
-    for (const name of names) await (await this.#start(name)).host.found(names, utf8("first"));
+    for (const name of names) await (await this.#start(name)).host.found(names, utf8("first"), INSTANCE);
     const clients = Array.from({ length: CLIENTS }, (_, i) => this.#client(i));
     while (kernel.nowMs < BUSY_MS) {
       await kernel.sleep(100 + this.#rng.below(1_500));

@@ -4,7 +4,11 @@ import { encodeMessage } from "../../src/consensus/driver/wire.ts";
 import { InputError } from "../../src/kernel/assert.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import { EVERYONE } from "../sim/links.ts";
+import { INSTANCE } from "./members.ts";
 import { NAMES, watch, withGroup } from "./sim-group.ts";
+
+/** Ids of reads begin with what the log's instance begins with. */
+const LOG = Number.parseInt(INSTANCE.slice(0, 5), 16);
 
 describe("a member", () => {
   it("that stands still for long doesn't take its own sleep for its leader's silence", async () => {
@@ -59,7 +63,7 @@ describe("a member", () => {
       const seen = watch(group.at(other).host.read(500));
       for (const life of [0, 1, 3])
         for (const n of [1, 2]) {
-          const id = life * 2 ** 31 + n;
+          const id = (LOG + life) * 2 ** 31 + n;
           group
             .at(other)
             .host.receive(leader, encodeMessage({ type: "read-reply", from: leader, to: other, id, index: 1 }));
@@ -70,7 +74,7 @@ describe("a member", () => {
         .at(other)
         .host.receive(
           leader,
-          encodeMessage({ type: "read-reply", from: leader, to: other, id: 2 * 2 ** 31 + 1, index: 1 }),
+          encodeMessage({ type: "read-reply", from: leader, to: other, id: (LOG + 2) * 2 ** 31 + 1, index: 1 }),
         );
       await group.kernel.sleep(1);
       expect(seen.value).toBeGreaterThanOrEqual(1);
@@ -141,9 +145,9 @@ describe("a member", () => {
       if (!image || !disk) throw new Error("there is an image");
       disk.restoreRaft("/data", { ...image, entries: image.entries.slice(0, -1) });
       const { host } = await group.start(other);
-      expect(host.status()).toMatchObject({ state: "damaged", reason: expect.stringMatching(/under a new id/) });
-      await expect(host.found(NAMES, utf8("first"))).rejects.toThrow(/damaged/);
-      await expect(host.join()).rejects.toThrow(/damaged/);
+      expect(host.status()).toMatchObject({ state: "damaged", reason: expect.stringMatching(/under a new instance/) });
+      await expect(host.found(NAMES, utf8("first"), INSTANCE)).rejects.toThrow(/damaged/);
+      await expect(host.join(INSTANCE)).rejects.toThrow(/damaged/);
       await expect(host.propose(utf8("x"), 100)).rejects.toMatchObject({ slug: "raft-not-running" });
       group.crash(leader);
       await group.kernel.sleep(8_000);
@@ -158,11 +162,11 @@ describe("a member", () => {
     await withGroup(async (group) => {
       const { host } = await group.start("n1");
       expect(host.status()).toMatchObject({ state: "empty" });
-      await expect(host.found(["n2"], utf8(""))).rejects.toThrow(/without itself/);
-      await host.found(["n1"], utf8("first"));
+      await expect(host.found(["n2"], utf8(""), INSTANCE)).rejects.toThrow(/without itself/);
+      await host.found(["n1"], utf8("first"), INSTANCE);
       await group.kernel.until(() => host.status().role === "leader", 200);
-      await expect(host.found(["n1"], utf8("other"))).rejects.toThrow(/belongs to a group already/);
-      await expect(host.join()).rejects.toBeInstanceOf(InputError);
+      await expect(host.found(["n1"], utf8("other"), INSTANCE)).rejects.toThrow(/belongs to a group already/);
+      await expect(host.join(INSTANCE)).rejects.toBeInstanceOf(InputError);
       await host.propose(utf8("alone"), 1_000);
       group.crash("n1");
       await expect(group.start("n1", { node: "n7" })).rejects.toThrow(/that of node n1 of cluster c-1, not of n7/);
@@ -175,7 +179,7 @@ describe("a member", () => {
   it("takes messages from whom they are from only, of members or of who is allowed", async () => {
     await withGroup(async (group) => {
       for (const name of NAMES)
-        await (await group.start(name, { allow: (node) => node === "n8" })).host.found(NAMES, utf8("first"));
+        await (await group.start(name, { allow: (node) => node === "n8" })).host.found(NAMES, utf8("first"), INSTANCE);
       await group.elected();
       const { host } = group.at("n1");
       const vote = (from: string, to = "n1"): Uint8Array =>
@@ -199,8 +203,12 @@ describe("a member", () => {
 
   it("of another cluster gets no link", async () => {
     await withGroup(async (group) => {
-      await (await group.start("n1")).host.found(NAMES, utf8("first"));
-      await (await group.start("n2", { salt: "another salt of sixteen bytes" })).host.found(NAMES, utf8("first"));
+      await (await group.start("n1")).host.found(NAMES, utf8("first"), INSTANCE);
+      await (await group.start("n2", { salt: "another salt of sixteen bytes" })).host.found(
+        NAMES,
+        utf8("first"),
+        INSTANCE,
+      );
       await group.kernel.sleep(8_000);
       expect(group.leader()).toBeNull();
       expect(

@@ -25,3 +25,8 @@ it(`members on machines that fail in all ways lose nothing that was acknowledged
 it("a seed runs the same way twice", async () => {
   expect(await driverCampaign(3)).toEqual(await driverCampaign(3));
 });
+
+// Its status called a snapshot applied as soon as it had come, a moment before the state machine had it.
+it("what a member says is applied, its state machine has: seed 48", async () => {
+  expect((await driverCampaign(48)).acknowledged).toBeGreaterThan(30);
+});

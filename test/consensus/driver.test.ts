@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { OutcomeUnknown, RaftRefusal } from "../../src/consensus/driver/refusal.ts";
+import { RAFT_SETTINGS } from "../../src/consensus/driver/settings.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import { EVERYONE } from "../sim/links.ts";
+import { INSTANCE } from "./members.ts";
 import { NAMES, SimGroup, watch, withGroup } from "./sim-group.ts";
 
 describe("a group of three members", () => {
@@ -53,6 +55,19 @@ describe("a group of three members", () => {
     });
   });
 
+  it("need not wait for a leader whose process ended: its links broke", async () => {
+    await withGroup(async (group) => {
+      await group.found();
+      const first = await group.elected();
+      await group.kernel.sleep(3_000);
+      group.crash(first);
+      const { nowMs } = group.kernel;
+      expect(await group.elected()).not.toBe(first);
+      // Whoever only hears nothing waits for ten ticks at least.
+      expect(group.kernel.nowMs - nowMs).toBeLessThan(RAFT_SETTINGS.tickMs * RAFT_SETTINGS.electionTicks);
+    });
+  });
+
   it("starts again from its disks alone", async () => {
     await withGroup(
       async (group) => {
@@ -91,6 +106,45 @@ describe("a group of three members", () => {
     );
   });
 
+  it("replaces it at once when asked; whoever asks meanwhile gets the same, and one that says nothing new stays", async () => {
+    await withGroup(async (group) => {
+      await group.found();
+      const leader = await group.elected();
+      for (let i = 0; i < 5; i++) await group.say(leader, `word ${i}`);
+      const { host } = group.at(leader);
+      const { applied } = host.status().indexes;
+      const taken = await Promise.all([host.snapshot(), host.snapshot()]);
+      expect(taken).toMatchObject([
+        { index: applied, isNew: true },
+        { index: applied, isNew: true },
+      ]);
+      expect(host.status()).toMatchObject({ indexes: { first: applied + 1 }, figures: { snapshotsTaken: 1 } });
+      expect(await host.snapshot()).toEqual({ ...taken[0], isNew: false });
+      expect(host.status().figures.snapshotsTaken).toBe(1);
+      group.crash(leader);
+      await group.start(leader);
+      await group.level();
+      expect(group.at(leader).ledger.words).toHaveLength(6);
+      await group.at(leader).stop();
+      await expect(group.at(leader).host.snapshot()).rejects.toMatchObject({ slug: "raft-not-running" });
+    });
+  });
+
+  it("refuses to save a state that is too large, and keeps the log", async () => {
+    await withGroup(
+      async (group) => {
+        await group.found();
+        const leader = await group.elected();
+        await group.say(leader, "a word");
+        const { host } = group.at(leader);
+        await expect(host.snapshot()).rejects.toMatchObject({ slug: "snapshot-too-large", retryAfterMs: null });
+        expect(host.status().indexes.first).toBeLessThan(host.status().indexes.applied);
+      },
+      6,
+      { snapshotBytesMax: 3 },
+    );
+  });
+
   it("takes a new member: a learner first, then a voter", async () => {
     const group = new SimGroup(5, [...NAMES, "n4"]);
     await group.run(async () => {
@@ -98,7 +152,7 @@ describe("a group of three members", () => {
       const leader = await group.elected();
       await group.say(leader, "old news");
       const joining = await group.start("n4");
-      await joining.host.join();
+      await joining.host.join(INSTANCE);
       const { host } = group.at(leader);
       const { result } = await host.changeGroup(
         { transition: "auto", changes: [{ kind: "learner", id: "n4" }] },
@@ -124,8 +178,8 @@ describe("a group of three members", () => {
       const seen: (string | null)[] = [];
       group.at(heir).host.onLeader((id) => seen.push(id));
       group.at(leader).host.transfer(heir);
-      await group.kernel.until(() => group.leader() === heir, 2_000);
-      expect(seen.at(-1)).toBe(heir);
+      // Listeners hear of it at the end of the turn in which it happened.
+      await group.kernel.until(() => group.leader() === heir && seen.at(-1) === heir, 2_000);
       expect(() => group.at(heir).host.transfer("n9")).toThrow(/no voter/);
     });
   });
@@ -214,6 +268,24 @@ describe("a proposal", () => {
         slug: "bad-group-change",
         retryAfterMs: null,
       });
+    });
+  });
+
+  it("made with many others in one turn goes to the disk and to each follower with them", async () => {
+    await withGroup(async (group) => {
+      await group.found();
+      const leader = await group.elected();
+      await group.level();
+      const figures = () => NAMES.map((name) => group.at(name).host.status().figures);
+      const before = figures();
+      const { host } = group.at(leader);
+      await Promise.all(Array.from({ length: 50 }, (_, i) => host.propose(utf8(`word ${i}`), 4_000)));
+      await group.level();
+      for (const [i, { saveMs, messagesReceived }] of figures().entries()) {
+        expect(saveMs.count - (before[i]?.saveMs.count ?? 0)).toBe(1);
+        // Beside heartbeats, of which there are few in so short a time.
+        expect(messagesReceived - (before[i]?.messagesReceived ?? 0)).toBeLessThan(20);
+      }
     });
   });
 

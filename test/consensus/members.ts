@@ -1,5 +1,5 @@
 import type { Message } from "../../src/consensus/core/messages.ts";
-import { RaftHost } from "../../src/consensus/driver/host.ts";
+import { RaftHost, type RaftHostOptions } from "../../src/consensus/driver/host.ts";
 import { RaftLinks } from "../../src/consensus/driver/links.ts";
 import { RAFT_SETTINGS, type RaftSettings } from "../../src/consensus/driver/settings.ts";
 import type { Applied, StateMachine } from "../../src/consensus/driver/state-machine.ts";
@@ -32,11 +32,16 @@ export class Ledger implements StateMachine<number> {
     return utf8(this.words.join("\n"));
   }
 
+  check(): void {}
+
   restore(data: Uint8Array, index: number): void {
     this.words = data.length === 0 ? [] : fromUtf8(data).split("\n");
     this.index = index;
   }
 }
+
+/** Of a log that is made in a test. */
+export const INSTANCE = "0123456789abcdef".repeat(2);
 
 export interface MemberOptions {
   readonly node: string;
@@ -47,6 +52,7 @@ export interface MemberOptions {
   readonly salt?: string;
   readonly addressOf: (node: string) => Address | null;
   readonly allow?: (node: string) => boolean;
+  readonly mayTakePart?: RaftHostOptions<number>["mayTakePart"];
   /** Sees each message before it goes. */
   readonly onSend?: (message: Message) => void;
 }
@@ -81,6 +87,9 @@ export async function startMember(options: MemberOptions): Promise<Member> {
       member.host.receive(from, message);
     },
     snapshotEnded: (to, arrived) => member?.host.snapshotEnded(to, arrived),
+    broke: (peer) => member?.host.linkBroke(peer),
+    epoch: () => 1,
+    answer: (op) => Promise.reject(new InputError("unknown-op", `unknown request: ${op}`)),
   });
   let member: Member | undefined;
   const host = await RaftHost.open({
@@ -94,6 +103,7 @@ export async function startMember(options: MemberOptions): Promise<Member> {
       links.send(message);
     },
     allow,
+    mayTakePart: options.mayTakePart ?? (() => true),
     onFailure: (reason) => failures.push(reason),
   });
   const listener = await world.network.listen(bind, (stream) => door.accept(stream));

@@ -83,6 +83,7 @@ export class Nemesis {
     );
     for (const node of together) {
       node.crash();
+      if (this.#target.plan.seed % 2 === 0) this.#target.agenda.after(1, () => this.#breakLinks([node.id]));
       this.#target.agenda.after(50 + this.#rng.unit() * 3_000, () => {
         if (!this.#isStopped && !node.isUp && !node.isDamaged) node.start();
       });
@@ -96,7 +97,15 @@ export class Nemesis {
     const links = this.#links(ids);
     this.#target.fault("cut", links);
     for (const [from, to] of links) network.cut(from, to);
+    // Also where nobody is gone.
+    if (this.#target.plan.seed % 4 === 1) agenda.after(1, () => this.#breakLinks(ids));
     agenda.after(300 + this.#rng.unit() * 5_000, () => network.heal());
+  }
+
+  /** All others see that their links to these broke. */
+  #breakLinks(ids: readonly Id[]): void {
+    for (const node of this.#nodes())
+      for (const id of ids) if (id !== node.id) node.input((raft) => raft.linkBroke(id));
   }
 
   #links(ids: readonly Id[]): [Id, Id][] {

@@ -7,7 +7,7 @@ import { utf8 } from "../../src/kernel/bytes.ts";
 import type { RaftImage } from "../../src/storage/memory-raft.ts";
 import { readRecords } from "../../src/storage/raft-records.ts";
 import { SimKernel, type SimNode } from "../sim/world.ts";
-import { type Member, type MemberOptions, startMember } from "./members.ts";
+import { INSTANCE, type Member, type MemberOptions, startMember } from "./members.ts";
 
 const PORT = 7003;
 const DATA_DIR = "/data";
@@ -76,7 +76,7 @@ export class SimGroup {
 
   /** All of them, as voters of one group. */
   async found(voters: readonly string[] = this.names): Promise<void> {
-    for (const name of voters) await (await this.start(name)).host.found(voters, utf8("first"));
+    for (const name of voters) await (await this.start(name)).host.found(voters, utf8("first"), INSTANCE);
   }
 
   crash(name: string): void {

@@ -153,6 +153,11 @@ export class Stage {
     this.#pump(actor);
   }
 
+  /** The first one's link to the other breaks. */
+  doubt(id: Id, other: Id): void {
+    this.act(id, (raft) => raft.linkBroke(other));
+  }
+
   crash(id: Id): void {
     const actor = this.#actor(id);
     actor.disk.crash(seededRng(1), false, false);

@@ -17,6 +17,7 @@ import { entryText, groupOf, messageText } from "./words.ts";
 //   drop [SIDE] [TYPE]       hold [SIDE] [TYPE], and `release` puts it on its way again; twice [SIDE] [TYPE] doubles
 //   settle                   rounds until nothing is on its way, telling only what comes of it
 //   cut a | cut a>b | heal   slow a: its disk syncs at `sync a` or `quick a`     crash a    restart a    lose a N
+//   doubt a b                a's link to b broke
 //   arrived a b | missed a b the driver's word on a snapshot
 //   show [a]                 role, term, log and group           show progress a          show flight
 
@@ -88,6 +89,7 @@ class Teller {
       quick: () => stage.slow(a, false),
       sync: () => stage.sync(a),
       crash: () => stage.crash(a),
+      doubt: () => stage.doubt(a, b),
       restart: () => stage.restart(a),
       lose: () => stage.lose(a, Number(b)),
       arrived: () => stage.act(a, (raft) => raft.snapshotEnded(b, true)),

@@ -3,7 +3,7 @@ import { OutcomeUnknown, RaftRefusal } from "../../src/consensus/driver/refusal.
 import { fromUtf8, utf8 } from "../../src/kernel/bytes.ts";
 import { makeRealWorld } from "../../src/world/real.ts";
 import type { Log } from "../../src/world/world.ts";
-import { startMember } from "../consensus/members.ts";
+import { INSTANCE, startMember } from "../consensus/members.ts";
 
 /** A member of a group of three, as a process: takes words on its input, a line each, and answers each with a line: `yes` and
  *  its place, `no`, or `unknown`. The word `?` is answered with all that it has, as of a linearizable read. */
@@ -21,7 +21,7 @@ const member = await startMember({
   addressOf: at,
 });
 const { host, ledger } = member;
-if (host.status().state === "empty") await host.found(NAMES, utf8("first"));
+if (host.status().state === "empty") await host.found(NAMES, utf8("first"), INSTANCE);
 if (host.status().state !== "running") throw new Error(host.status().reason ?? "");
 
 async function answer(word: string): Promise<string> {

@@ -1,8 +1,8 @@
-import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { founded } from "../../src/consensus/core/core.ts";
+import { founded, NOTHING_SAVED } from "../../src/consensus/core/core.ts";
 import { utf8 } from "../../src/kernel/bytes.ts";
 import { seededRng } from "../../src/kernel/rng.ts";
 import { MemoryRaftStore, type RaftImage } from "../../src/storage/memory-raft.ts";
@@ -35,12 +35,34 @@ interface Row {
   readonly sealed: Buffer;
 }
 
-/** The mark first and the WAL last: a copy takes time, and a crash takes none. */
+/** The mark first and the WAL last: a copy takes time, and a crash takes none. Again when a file came, went or was cut
+ *  meanwhile. */
 async function copyOf(dataDir: string): Promise<string> {
-  const copy = await newDir();
-  const files = (await readdir(dataDir)).sort((a, b) => rank(a) - rank(b));
-  for (const file of files) await copyFile(join(dataDir, file), join(copy, file));
-  return copy;
+  for (;;) {
+    const copy = await newDir();
+    const before = await filesOf(dataDir);
+    const files = (await readdir(dataDir)).sort((a, b) => rank(a) - rank(b));
+    try {
+      // Not `copyFile`: it never ends (seen) when its source is cut shorter meanwhile.
+      for (const file of files) await writeFile(join(copy, file), await readFile(join(dataDir, file)));
+      if ((await filesOf(dataDir)) === before) return copy;
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    }
+  }
+}
+
+/** Which there are, and how long they are. */
+async function filesOf(dataDir: string): Promise<string> {
+  const found: string[] = [];
+  for (const file of (await readdir(dataDir)).sort())
+    try {
+      const { ino, size } = await stat(join(dataDir, file));
+      found.push(`${file} ${ino} ${size}`);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    }
+  return found.join();
 }
 
 const rank = (file: string): number => (file.endsWith(".mark") ? 0 : file.endsWith("-wal") ? 2 : 1);
@@ -126,7 +148,10 @@ describeRaftStore("memory", {
 async function withLog(end: "closed" | "killed"): Promise<string> {
   const dataDir = await newDir();
   const store = await openSqliteRaft(dataDir);
-  await store.create({ cluster: "c", node: "n1" }, founded(["n1", "n2"], utf8("the first state")));
+  await store.create(
+    { cluster: "c", node: "n1", instance: "0".repeat(32) },
+    founded(["n1", "n2"], utf8("the first state")),
+  );
   await store.load();
   for (let index = 2; index < 40; index++) {
     const payload = { kind: "command", data: utf8(`command ${index} `.repeat(10)) } as const;
@@ -136,6 +161,16 @@ async function withLog(end: "closed" | "killed"): Promise<string> {
   const copy = end === "killed" ? await copyOf(dataDir) : dataDir;
   await store.close();
   return copy;
+}
+
+/** A new and empty log in the place of what is there. */
+async function replaced(dataDir: string): Promise<void> {
+  const store = await openSqliteRaft(dataDir);
+  try {
+    await store.replace({ cluster: "c", node: "n1", instance: "1".repeat(32) }, NOTHING_SAVED);
+  } finally {
+    await store.close();
+  }
 }
 
 /** What a start makes of it: what it read, or the sentence with which it refused. */
@@ -191,6 +226,64 @@ describe("a SQLite file of a Raft log", () => {
       await rm(join(dataDir, name));
       expect(await startOf(dataDir), name).toMatch(/refused: .*(is gone|are gone)/);
     }
+  });
+
+  it.each(["closed", "killed"] as const)(
+    "that was replaced is missed when somebody puts it back (it was %s), whatever else is there",
+    async (end) => {
+      const dataDir = await withLog(end);
+      const old = await copyOf(dataDir);
+      await replaced(dataDir);
+      // Nobody has loaded it here yet.
+      expect(JSON.parse(await startOf(await copyOf(dataDir)))).toMatchObject({ entries: [], snapshot: null });
+      for (const name of await readdir(old))
+        if (!name.endsWith(".mark")) await copyFile(join(old, name), join(dataDir, name));
+      expect(await startOf(dataDir)).toMatch(/refused: its last \d+ writes are gone/);
+    },
+  );
+
+  it.each([
+    ["consensus.sqlite", "closed"],
+    ["consensus.sqlite", "killed"],
+    ["consensus.sqlite-wal", "killed"],
+    ["consensus.mark", "killed"],
+  ] as const)("%s with bytes flipped (after it was %s) can be begun anew", async (name, end) => {
+    const rng = seededRng(19);
+    const original = await withLog(end);
+    for (let i = 0; i < 15; i++) {
+      const dataDir = await copyOf(original);
+      const file = join(dataDir, name);
+      const bytes = await readFile(file);
+      // The head of the file too: that is where SQLite looks whether it is a database at all.
+      for (let flips = 0; flips < 20; flips++) {
+        const at = rng.below(flips === 0 ? Math.min(100, bytes.length) : bytes.length);
+        bytes[at] = (bytes[at] as number) ^ (1 << rng.below(8));
+      }
+      await writeFile(file, bytes);
+      await replaced(dataDir);
+      expect(JSON.parse(await startOf(dataDir)), `${i}`).toMatchObject({ entries: [], snapshot: null });
+      await rm(dataDir, { recursive: true });
+    }
+  });
+
+  it("is the old one until the new one has its name, and the new one from then on", async () => {
+    const dataDir = await withLog("killed");
+    const old = await copyOf(dataDir);
+    await replaced(dataDir);
+    const right = await startOf(await copyOf(old));
+    const cutOff = await copyOf(old);
+    await copyFile(join(dataDir, "consensus.sqlite"), join(cutOff, "consensus.sqlite.new"));
+    expect(await startOf(cutOff)).toBe(right);
+    // What the mark says was not on the disk yet when the power went.
+    await copyFile(join(old, "consensus.mark"), join(dataDir, "consensus.mark"));
+    expect(JSON.parse(await startOf(dataDir))).toMatchObject({ entries: [], snapshot: null });
+  });
+
+  it("that is gone can be begun anew, and what it left beside it is not read into the new one", async () => {
+    const dataDir = await withLog("killed");
+    await rm(join(dataDir, "consensus.sqlite"));
+    await replaced(dataDir);
+    expect(JSON.parse(await startOf(dataDir))).toMatchObject({ entries: [], snapshot: null });
   });
 
   it("whose creation was cut off is nothing yet", async () => {

@@ -2,7 +2,17 @@ import fc from "fast-check";
 import type { Command, Kind } from "../../src/control/commands.ts";
 import type { Policy } from "../../src/control/schemas.ts";
 import type { ControlState } from "../../src/control/state.ts";
-import { Cluster, type Fields, FOUNDING, hashOfText, MINUTE_MS, nodeNamed, START_MS } from "./cluster.ts";
+import {
+  Cluster,
+  type Fields,
+  FOUNDING,
+  foundersOf,
+  hashOfText,
+  instanceOf,
+  MINUTE_MS,
+  nodeNamed,
+  START_MS,
+} from "./cluster.ts";
 
 // Commands from small pools, so that they meet: most are refused, many are not.
 
@@ -49,6 +59,21 @@ const tokenCreate: fc.Arbitrary<Choice> = fc
   .record({ token, uses: fc.integer({ min: 1, max: 3 }), region: orNull(fc.constantFrom(...REGIONS)), expiresAtMs })
   .map((fields) => ({ kind: "token-create", fields: { ...fields, hash: secretOf(fields.token) } }));
 
+const claim: fc.Arbitrary<Choice> = fc
+  .record({
+    member: node,
+    life: fc.integer({ min: 1, max: 3 }),
+    /** Now and then of a copied directory. */
+    of: fc.option(id, { nil: null, freq: 5 }),
+    protocol: fc.constantFrom({ min: 1, max: 1 }, { min: 1, max: 2 }),
+    weight: fc.constantFrom(50, 100),
+    zone: fc.constantFrom("", "a"),
+  })
+  .map(({ member: { id: member, addresses }, life, of: owner, ...rest }) => ({
+    kind: "update-member",
+    fields: { ...rest, member, addresses, instance: instanceOf(owner ?? member, life) },
+  }));
+
 const access: fc.Arbitrary<Choice>[] = [
   of("token-revoke", { token }),
   of("set-role", {
@@ -73,21 +98,18 @@ const choice: fc.Arbitrary<Choice> = fc.oneof(
   { arbitrary: join, weight: 6 },
   { arbitrary: tokenCreate, weight: 4 },
   { arbitrary: of("activate", { member: id }), weight: 3 },
-  of("update-member", {
-    member: id,
-    addresses: node.map(({ addresses }) => addresses),
-    protocol: fc.constantFrom({ min: 1, max: 1 }, { min: 1, max: 2 }),
-    weight: fc.constantFrom(50, 100),
-  }),
+  { arbitrary: claim, weight: 6 },
   of("leave", { member: id, cluster }),
   of("drain", { member: id }),
-  of("drain-cancel", { member: id }),
+  { arbitrary: of("drain-cancel", { member: id }), weight: 2 },
   of("maintenance", { member: id, on: fc.boolean() }),
   of("decommission", { member: id, cluster }),
   of("remove", { member: id, cluster }),
   of("raise-incarnation", {
     incarnation: fc.integer({ min: 1, max: 9 }),
     voters: fc.array(id, { minLength: 1, maxLength: 3 }),
+    member: id,
+    instance: fc.nat(20).map((life) => instanceOf("recovered", life)),
   }),
   of("promote", { member: id, to: fc.constantFrom("voter", "learner"), instead: orNull(id) }),
   of("demote", { member: id, to: fc.constantFrom("learner", "none") }),
@@ -164,7 +186,8 @@ export function lived({ founders, steps }: History): { cluster: Cluster; moments
     const result = cluster.apply(command);
     moments.push({ command, index: cluster.index, before, after: cluster.control.state, result });
   };
-  apply(cluster.make("init", { ...FOUNDING, founders: founders.map((region, i) => nodeNamed(`n${i + 1}`, region)) }));
+  const nodes = founders.map((region, i) => nodeNamed(`n${i + 1}`, region));
+  apply(cluster.make("init", { ...FOUNDING, founders: foundersOf(...nodes) }));
   for (const {
     choice: { kind, fields },
     again,

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { apply, type Control, type Result, UNFOUNDED } from "../../src/control/apply.ts";
 import { decodeCommand, encodeCommand } from "../../src/control/codec.ts";
 import type { Command, CommandOf, Kind } from "../../src/control/commands.ts";
-import type { NewMember } from "../../src/control/schemas.ts";
+import type { Member, NewMember } from "../../src/control/schemas.ts";
 import type { ControlState } from "../../src/control/state.ts";
 import { present } from "../../src/kernel/assert.ts";
 
@@ -35,17 +35,43 @@ export const FOUNDING = {
   partitionBits: 6,
 };
 
+/** Of the so-manieth log that a node has. */
+export const instanceOf = (id: string, life = 1): string => hashOfText(`${id} log ${life}`).slice(0, 32);
+
+/** The first one writes the group down. */
+export const foundersOf = (...nodes: NewMember[]): Fields<"init">["founders"] =>
+  nodes.map((node, i) => ({ ...node, instance: i === 0 ? instanceOf(node.id) : null }));
+
 /** The control state as a log builds it, command by command; a minute passes between two. */
 export class Cluster {
   control: Control = UNFOUNDED;
   index = 0;
   nowMs = START_MS;
 
-  /** @param regions of n1, n2, …, all founders */
+  /** @param regions of n1, n2, …, all founders, who have claimed their logs */
   constructor(...regions: string[]) {
     if (regions.length === 0) return;
-    const founders = regions.map((region, i) => nodeNamed(`n${i + 1}`, region));
-    this.ok("init", { ...FOUNDING, founders });
+    this.found(...regions);
+    for (const id of this.state.members.keys()) if (id !== "n1") this.claim(id);
+  }
+
+  /** By n1; nobody else has claimed a log then. */
+  found(...regions: string[]): this {
+    const founders = foundersOf(...regions.map((region, i) => nodeNamed(`n${i + 1}`, region)));
+    return this.ok("init", { ...FOUNDING, founders });
+  }
+
+  /** A log for its node: its first or, after what cost it the one before, a later one. No minute passes. */
+  claim(id: string, life = 1): this {
+    const { addresses, protocol, weight, zone } = this.memberOf(id);
+    const { nowMs } = this;
+    this.ok("update-member", { member: id, addresses, protocol, weight, zone, instance: instanceOf(id, life) });
+    this.nowMs = nowMs;
+    return this;
+  }
+
+  memberOf(id: string): Member {
+    return present(this.state.members.get(id), `${id} is a member`);
   }
 
   get state(): ControlState {
@@ -87,8 +113,12 @@ export class Cluster {
     return this;
   }
 
-  /** With a token of its own. */
+  /** With a token of its own; it has claimed its log then. */
   join(member: NewMember, more: Partial<Fields<"join">> = {}): this {
+    return this.joinUnclaimed(member, more).claim(member.id);
+  }
+
+  joinUnclaimed(member: NewMember, more: Partial<Fields<"join">> = {}): this {
     const token = `token-of-${this.index}`;
     const tokenHash = hashOfText(`${token} secret`);
     const expiresAtMs = this.nowMs + 60 * MINUTE_MS;

@@ -15,7 +15,7 @@ import {
 import { MAX } from "../../src/control/schemas.ts";
 import type { ControlState } from "../../src/control/state.ts";
 import { fromUtf8, utf8 } from "../../src/kernel/bytes.ts";
-import { Cluster, FOUNDING, hashOfText, nodeNamed } from "./cluster.ts";
+import { Cluster, FOUNDING, foundersOf, hashOfText, instanceOf, nodeNamed } from "./cluster.ts";
 
 const drain = (): Record<string, unknown> => {
   const cluster = new Cluster("eu");
@@ -88,7 +88,12 @@ function fullest(): Cluster {
     cluster.ok("join", { ...pass, member: member(i) }, envelope);
     cluster.ok("leave", { member: long(i), cluster: "birds" }, envelope);
   }
-  for (let i = 3; i < MAX.members; i++) cluster.ok("join", { ...pass, member: member(1000 + i) }, envelope);
+  for (let i = 3; i < MAX.members; i++) {
+    const one = member(1000 + i);
+    const { id, addresses, protocol, weight, zone } = one;
+    cluster.ok("join", { ...pass, member: one }, envelope);
+    cluster.ok("update-member", { member: id, addresses, protocol, weight, zone, instance: instanceOf(id) }, envelope);
+  }
   const policy = { show: "region-order" as const, regions: Array.from({ length: 8 }, (_, i) => long(i)) };
   const bucketNamed = (i: number): string => `${i}`.padEnd(64, "b");
   for (let i = 0; i < MAX.policies * (1 + MAX.policyHistory); i++)
@@ -152,7 +157,7 @@ describe("the fullest state", () => {
 
   it("was founded by a command far below what one may take", () => {
     const founders = [0, 1, 2, 3, 4].map((i) => nodeNamed(`${i}`.padEnd(32, "x")));
-    const init = new Cluster().make("init", { ...FOUNDING, founders });
+    const init = new Cluster().make("init", { ...FOUNDING, founders: foundersOf(...founders) });
     expect(encodeCommand(init).length).toBeLessThan(COMMAND_BYTES_MAX / 10);
   });
 });

@@ -4,7 +4,7 @@ import { encodeState } from "../../src/control/codec.ts";
 import { MAX } from "../../src/control/schemas.ts";
 import { ownersOf, votersFor, votersWanted } from "../../src/control/state.ts";
 import { toHex } from "../../src/kernel/bytes.ts";
-import { Cluster, FOUNDING, hashOfText, MINUTE_MS, nodeNamed, START_MS } from "./cluster.ts";
+import { Cluster, FOUNDING, hashOfText, instanceOf, MINUTE_MS, nodeNamed, START_MS } from "./cluster.ts";
 
 const memberOf = (cluster: Cluster, id: string) => cluster.state.members.get(id);
 
@@ -12,20 +12,40 @@ describe("founding", () => {
   it("makes one voter of two founders, three of four, all of them owners", () => {
     expect(votersWanted(new Cluster("eu").state)).toEqual(["n1"]);
     expect(votersWanted(new Cluster("eu", "us").state)).toEqual(["n1"]);
-    const four = new Cluster("eu", "us", "ap", "eu").state;
+    const four = new Cluster().found("eu", "us", "ap", "eu").state;
     expect(votersWanted(four)).toEqual(["n1", "n2", "n3"]);
     expect(four.members.get("n4")?.role).toBe("learner");
+    expect([...four.members.values()].map(({ instance }) => instance)).toEqual([instanceOf("n1"), null, null, null]);
     expect(ownersOf(four)).toEqual(["n1", "n2", "n3", "n4"]);
     expect(four).toMatchObject({ version: 1, featureLevel: 1, ...FOUNDING });
   });
 
   it("is the same in whatever order the founders are named", () => {
+    const founder = (id: string) => ({ ...nodeNamed(id), instance: id === "c" ? instanceOf("c") : null });
     const bytes = (...ids: string[]): string => {
       const cluster = new Cluster();
-      cluster.ok("init", { ...FOUNDING, founders: ids.map((id) => nodeNamed(id)) });
+      cluster.ok("init", { ...FOUNDING, founders: ids.map(founder) });
       return toHex(encodeState(cluster.state));
     };
     expect(bytes("a", "b", "c", "d")).toBe(bytes("d", "b", "a", "c"));
+  });
+
+  it("lets who writes the group down vote, and the others who spread the votes best", () => {
+    const voters = (founder: string, ...places: (readonly [region: string, zone: string, weight?: number])[]) => {
+      const founders = places.map(([region, zone, weight = 100], i) => {
+        const id = `n${i + 1}`;
+        return { ...nodeNamed(id, region, zone), weight, instance: id === founder ? instanceOf(id) : null };
+      });
+      return votersWanted(new Cluster().ok("init", { ...FOUNDING, founders }).state);
+    };
+    const regions = ["eu", "eu", "us", "ap"].map((region) => [region, "a"] as const);
+    expect(voters("n1", ...regions)).toEqual(["n1", "n3", "n4"]);
+    expect(voters("n2", ...regions)).toEqual(["n2", "n3", "n4"]);
+    expect(voters("n4", ...regions)).toEqual(["n1", "n3", "n4"]);
+    expect(voters("n1", ["eu", "a"], ["eu", "a"], ["eu", "b"], ["eu", "a", 200])).toEqual(["n1", "n3", "n4"]);
+    const crowded = ["eu", "eu", "eu", "eu", "us", "us", "ap"].map((region) => [region, "a"] as const);
+    expect(voters("n3", ...crowded)).toEqual(["n1", "n3", "n5", "n6", "n7"]);
+    expect(voters("n2", ["eu", "a"], ["us", "a"])).toEqual(["n2"]);
   });
 
   it("wants 1, 1, 3, 3, then as many voters as there may be", () => {
@@ -52,6 +72,18 @@ describe("joining", () => {
     const cluster = new Cluster("eu").join(nodeNamed("n2")).join(nodeNamed("n3")).join(nodeNamed("n4"));
     expect(["n2", "n3", "n4"].map((id) => memberOf(cluster, id)?.role)).toEqual(["none", "learner", "learner"]);
     expect(memberOf(new Cluster("eu", "us", "ap").join(nodeNamed("n4")), "n4")?.role).toBe("none");
+  });
+
+  it("has no log before it claims one, and stays out of a group that may still have whoever had its id", () => {
+    const fresh = new Cluster("eu").joinUnclaimed(nodeNamed("n2")).joinUnclaimed(nodeNamed("n3"));
+    expect(fresh.memberOf("n3")).toMatchObject({ instance: null, role: "learner" });
+    const replaced = new Cluster("eu", "us", "ap");
+    replaced.joinUnclaimed(nodeNamed("n3", "ap"), { replace: { id: "n3", heardAtMs: START_MS } });
+    expect(replaced.memberOf("n3")).toMatchObject({ instance: null, role: "none" });
+    expect(replaced.claim("n3", 2).memberOf("n3")).toMatchObject({ instance: instanceOf("n3", 2), role: "none" });
+    const back = new Cluster("eu", "us", "ap").ok("remove", { member: "n3", cluster: "birds" });
+    back.joinUnclaimed(nodeNamed("n3", "ap"), { replace: { id: "n3", heardAtMs: START_MS } });
+    expect(back.memberOf("n3")).toMatchObject({ instance: null, role: "none" });
   });
 
   it("with a token of one region, as often as it says, there", () => {
@@ -158,7 +190,7 @@ describe("going", () => {
 
   it("by force needs no copies, only that somebody stays", () => {
     const cluster = new Cluster("eu", "us").ok("remove", { member: "n2", cluster: "birds" });
-    expect(cluster.state.removed.ids.get("n2")).toMatchObject({ how: "removed", by: "ada", version: 2 });
+    expect(cluster.state.removed.ids.get("n2")).toMatchObject({ how: "removed", by: "ada", version: 3 });
   });
 
   it("follows the placement's own number of copies when it has one", () => {
@@ -183,16 +215,33 @@ describe("roles", () => {
     expect(votersWanted(cluster.state)).toEqual(["n2", "n3", "n4", "n5", "n6"]);
   });
 
+  it("a member's first log leaves it its role, and so does the same again; another one costs it", () => {
+    const cluster = new Cluster().found("eu", "us", "ap").claim("n2");
+    expect(cluster.memberOf("n2")).toMatchObject({ instance: instanceOf("n2"), role: "voter" });
+    expect(cluster.claim("n2").memberOf("n2")).toMatchObject({ instance: instanceOf("n2"), role: "voter" });
+    const weight = 7;
+    const { addresses, protocol, zone } = cluster.memberOf("n2");
+    cluster.ok("update-member", { member: "n2", addresses, protocol, weight, zone, instance: instanceOf("n2", 2) });
+    expect(cluster.memberOf("n2")).toMatchObject({ instance: instanceOf("n2", 2), role: "none", weight });
+    // With the log that it had before it would come back no sooner.
+    expect(cluster.claim("n2").memberOf("n2")).toMatchObject({ instance: instanceOf("n2"), role: "none" });
+  });
+
   it("a higher incarnation names its voters, and the others vote no more", () => {
-    const cluster = new Cluster("eu", "us", "ap", "eu").ok("raise-incarnation", { incarnation: 4, voters: ["n4"] });
-    expect(votersWanted(cluster.state)).toEqual(["n4"]);
+    const cluster = new Cluster("eu", "us", "ap", "eu");
+    const instance = instanceOf("n4", 2);
+    cluster.ok("raise-incarnation", { incarnation: 4, voters: ["n4", "n1"], member: "n4", instance });
+    expect(votersWanted(cluster.state)).toEqual(["n1", "n4"]);
+    // Whoever else shall vote claims its log first.
+    expect([...cluster.state.members.values()].map((one) => one.instance)).toEqual([null, null, null, instance]);
     expect(cluster.state.cluster).toMatchObject({ id: "cluster-0001", incarnation: 4 });
   });
 
   it("the feature level rises when all members know it", () => {
     const cluster = new Cluster("eu");
-    const { addresses } = nodeNamed("n1");
-    cluster.ok("update-member", { member: "n1", addresses, protocol: { min: 1, max: 2 }, weight: 50 });
+    const { addresses, instance, zone } = cluster.memberOf("n1");
+    const protocol = { min: 1, max: 2 };
+    cluster.ok("update-member", { member: "n1", addresses, protocol, weight: 50, zone, instance: instance ?? "" });
     cluster.ok("finalize", { featureLevel: 2 });
     expect(cluster.state.featureLevel).toBe(2);
     expect(memberOf(cluster, "n1")).toMatchObject({ weight: 50 });

@@ -4,7 +4,7 @@ import { replay } from "../../src/control/diff.ts";
 import { FEED_CHANGES_MAX, FEED_EVENTS_MAX, Feed } from "../../src/control/feed.ts";
 import { type Tree, viewOf } from "../../src/control/view.ts";
 import { history, lived } from "./arbitraries.ts";
-import { Cluster, nodeNamed } from "./cluster.ts";
+import { Cluster, instanceOf, nodeNamed } from "./cluster.ts";
 
 /** A feed that hears of every change of a cluster. */
 class Watched {
@@ -29,17 +29,17 @@ const versions = (feed: Feed, since: number | null): number[] | "reset" => {
 describe("the feed of versions", () => {
   it("tells who changed what, from what to what", () => {
     const { feed } = new Watched().change();
-    expect(feed.since(1)).toEqual({
+    expect(feed.since(3)).toEqual({
       kind: "events",
       events: [
         {
-          version: 2,
-          previous: 1,
+          version: 4,
+          previous: 3,
           kind: "set-placement",
           by: "ada",
           atMs: 1_060_000,
           reason: "so",
-          changes: [{ path: ["placement", "minOwners"], before: null, after: 2 }],
+          changes: [{ path: ["placement", "minOwners"], before: null, after: 1 }],
         },
       ],
     });
@@ -56,7 +56,7 @@ describe("the feed of versions", () => {
       cluster.apply(command);
       if (cluster.state !== state) feed.push(cluster.state, command);
     }
-    const answer = feed.since(1);
+    const answer = feed.since(3);
     const paths = answer.kind === "events" && answer.events.flatMap(({ changes }) => changes.map(({ path }) => path));
     expect(paths).toEqual([
       ["members", "n3"],
@@ -101,7 +101,12 @@ describe("the feed of versions", () => {
     }
     const voters = (i: number): string[] => (i % 2 === 0 ? ["n1", "n2", "n3"] : ["m1", "m2", "m3"]);
     const raise = (i: number): void => {
-      const command = cluster.make("raise-incarnation", { incarnation: i + 2, voters: voters(i) });
+      const command = cluster.make("raise-incarnation", {
+        incarnation: i + 2,
+        voters: voters(i),
+        member: voters(i)[0] ?? "",
+        instance: instanceOf("recovered", i),
+      });
       cluster.apply(command);
       feed.push(cluster.state, command);
     };

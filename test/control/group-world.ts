@@ -4,13 +4,14 @@ import { advise } from "../../src/control/autopilot.ts";
 import { ANSWER_MS, type Decision, type GroupView, type Hearsay, type Situation } from "../../src/control/group.ts";
 import { votersWanted } from "../../src/control/state.ts";
 import { present } from "../../src/kernel/assert.ts";
-import type { Cluster } from "./cluster.ts";
+import { type Cluster, instanceOf } from "./cluster.ts";
 
 const STEP_MS = 1_000;
 const FAR = 1_000;
 
 /** A cluster, its Raft group and who truly lives. Each step takes a second, in which the leader carries out one advice.
- *  Raft is played by its rules for groups; whoever lives and is in the group answers and catches up in two steps. */
+ *  Raft is played by its rules for groups; whoever lives and is in the group answers and catches up in two steps, unless it
+ *  has another log than the one that the group took in: it stays silent then. */
 export class GroupWorld {
   readonly cluster: Cluster;
   readonly dead = new Set<string>();
@@ -24,12 +25,15 @@ export class GroupWorld {
   readonly #heardAtMs = new Map<string, number>();
   readonly #steps = new Map<string, number>();
   readonly #diedAtMs = new Map<string, number>();
+  /** With which log each one in the group came to it. */
+  readonly #takenIn = new Map<string, string>();
 
   constructor(cluster: Cluster) {
     this.cluster = cluster;
-    const incoming = votersWanted(cluster.state);
+    const incoming = votersWanted(cluster.state).filter((id) => cluster.memberOf(id).instance !== null);
     this.#group = restored({ incoming, outgoing: [], learners: [], learnersNext: [], autoLeave: false }, FAR);
     this.leader = present(incoming[0], "a founder votes");
+    this.#takeIn();
     this.#hear();
     this.lastSituation = this.situation();
   }
@@ -52,6 +56,23 @@ export class GroupWorld {
 
   isAlive(id: string): boolean {
     return !this.dead.has(id);
+  }
+
+  /** It is in the group with the log that it has now, or not at all. */
+  isWhole(id: string): boolean {
+    const taken = this.#takenIn.get(id);
+    const member = this.cluster.state.members.get(id);
+    return taken === undefined || member === undefined || member.instance === taken;
+  }
+
+  /** It lost its log and claims a new one, and doesn't lead from then on. Refused where it is the only voter. */
+  lose(id: string, life: number): this {
+    const { addresses, protocol, weight, zone } = this.cluster.memberOf(id);
+    const fields = { member: id, addresses, protocol, weight, zone, instance: instanceOf(id, life) };
+    if (!this.cluster.try("update-member", fields).ok || this.isWhole(id)) return this;
+    this.#heardAtMs.set(id, Math.min(this.#heardAtMs.get(id) ?? 0, this.nowMs - ANSWER_MS - 1));
+    if (id === this.leader) this.#elect();
+    return this;
   }
 
   truth(): Map<string, Hearsay> {
@@ -89,6 +110,7 @@ export class GroupWorld {
     const decision = advise(this.lastSituation);
     this.decisions.push(decision);
     this.#carryOut(decision);
+    this.#takeIn();
     if (!this.configuration.incoming.has(this.leader) && !isJoint(this.configuration)) this.#elect();
     return decision;
   }
@@ -106,14 +128,23 @@ export class GroupWorld {
     if (decision.kind === "group") this.#group = { ...changed(this.#group, decision.change, FAR) };
     if (decision.kind === "command") {
       const { kind, ...fields } = decision.command;
-      this.cluster.ok(kind, fields as never, { by: "autopilot", reason: decision.why.slice(0, 256) });
+      const { ifVersion } = decision;
+      this.cluster.ok(kind, fields as never, { by: "autopilot", reason: decision.why.slice(0, 256), ifVersion });
     }
+  }
+
+  #takeIn(): void {
+    const { incoming, outgoing, learners } = this.configuration;
+    const all = new Set([...incoming, ...outgoing, ...learners]);
+    for (const id of this.#takenIn.keys()) if (!all.has(id)) this.#takenIn.delete(id);
+    for (const id of all)
+      if (!this.#takenIn.has(id)) this.#takenIn.set(id, present(this.cluster.memberOf(id).instance, `${id} has a log`));
   }
 
   #hear(): void {
     const { incoming, learners } = this.configuration;
     for (const id of [...incoming, ...learners]) {
-      if (this.dead.has(id)) continue;
+      if (this.dead.has(id) || !this.isWhole(id)) continue;
       this.#heardAtMs.set(id, this.nowMs);
       this.#steps.set(id, (this.#steps.get(id) ?? 0) + 1);
     }
@@ -123,7 +154,7 @@ export class GroupWorld {
   #elect(): void {
     this.#lead(
       present(
-        this.voters.find((id) => this.isAlive(id)),
+        this.voters.find((id) => this.isAlive(id) && this.isWhole(id)),
         "somebody who lives votes",
       ),
     );

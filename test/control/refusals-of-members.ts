@@ -1,6 +1,16 @@
 import { RECENT_MAX } from "../../src/control/apply.ts";
 import { MAX } from "../../src/control/schemas.ts";
-import { Cluster, type Fields, FOUNDING, hashOfText, MINUTE_MS, nodeNamed, START_MS } from "./cluster.ts";
+import {
+  Cluster,
+  type Fields,
+  FOUNDING,
+  foundersOf,
+  hashOfText,
+  instanceOf,
+  MINUTE_MS,
+  nodeNamed,
+  START_MS,
+} from "./cluster.ts";
 import { type Case, DAY_MS, filled, four, HASH, refused, three, tokenFields, withToken } from "./refusal-case.ts";
 
 const joining: Fields<"join"> = {
@@ -11,12 +21,29 @@ const joining: Fields<"join"> = {
   replace: null,
 };
 
+const asItIs = (id: string): Fields<"update-member"> => {
+  const { addresses, protocol, weight, zone } = nodeNamed(id);
+  return { member: id, addresses, protocol, weight, zone, instance: instanceOf(id) };
+};
+const raised = { incarnation: 2, voters: ["n1"], member: "n1", instance: instanceOf("n1", 2) };
+
 export const ofTheFounding: readonly Case[] = [
   refused("no-cluster", "nothing was founded", /starling init/, () => new Cluster(), "drain", { member: "n1" }),
-  refused("already-founded", "there is a cluster", /birds/, three, "init", { ...FOUNDING, founders: [nodeNamed("x")] }),
+  refused("already-founded", "there is a cluster", /birds/, three, "init", {
+    ...FOUNDING,
+    founders: foundersOf(nodeNamed("x")),
+  }),
   refused("node-exists", "a founder is named twice", /n1/, () => new Cluster(), "init", {
     ...FOUNDING,
-    founders: [nodeNamed("n1"), nodeNamed("n1")],
+    founders: foundersOf(nodeNamed("n1"), nodeNamed("n1")),
+  }),
+  refused("bad-founder", "nobody writes the group down", /0 founders/, () => new Cluster(), "init", {
+    ...FOUNDING,
+    founders: [{ ...nodeNamed("n1"), instance: null }],
+  }),
+  refused("bad-founder", "two write it down", /2 founders .* exactly one/, () => new Cluster(), "init", {
+    ...FOUNDING,
+    founders: [...foundersOf(nodeNamed("n1")), ...foundersOf(nodeNamed("n2"))],
   }),
   refused(
     "level-not-final",
@@ -30,7 +57,7 @@ export const ofTheFounding: readonly Case[] = [
   refused(
     "version-mismatch",
     "the state has moved on",
-    /version 1/,
+    /version 3/,
     three,
     "set-placement",
     { minOwners: 1 },
@@ -39,7 +66,7 @@ export const ofTheFounding: readonly Case[] = [
   refused(
     "version-mismatch",
     "the bucket's policy has moved on",
-    /version 2/,
+    /version 4/,
     () => three().ok("set-policy", { bucket: "b", policy: { show: "max" } }),
     "set-policy",
     { bucket: "b", policy: { show: "min" } },
@@ -130,7 +157,34 @@ export const ofJoining: readonly Case[] = [
     },
     run: (cluster) => cluster.try("join", joining, { atMs: START_MS }),
   },
+  {
+    slug: "table-full",
+    when: "there are as many owners as there may be",
+    says: /128 nodes that own data/,
+    cluster: fullOfOwners,
+    run: (cluster) => cluster.try("activate", { member: `m${MAX.owners}` }, { atMs: START_MS }),
+  },
+  {
+    slug: "table-full",
+    when: "another one owns in the place of who drained",
+    says: /128 nodes that own data/,
+    cluster: () =>
+      fullOfOwners()
+        .ok("drain", { member: "m5" })
+        .ok("activate", { member: `m${MAX.owners}` }),
+    run: (cluster) => cluster.try("drain-cancel", { member: "m5" }),
+  },
 ];
+
+/** And one that joins. */
+function fullOfOwners(): Cluster {
+  const full = withToken({ uses: MAX.members });
+  for (let i = 3; i <= MAX.owners; i++) {
+    full.ok("join", { ...joining, member: nodeNamed(`m${i}`) }, { atMs: START_MS });
+    if (i < MAX.owners) full.ok("activate", { member: `m${i}` }, { atMs: START_MS });
+  }
+  return full;
+}
 
 export const ofLife: readonly Case[] = [
   refused("unknown-node", "it is no member", /n9/, four, "drain", { member: "n9" }),
@@ -194,27 +248,39 @@ export const ofLife: readonly Case[] = [
     cluster: "bees",
   }),
   refused("address-taken", "a restarted node takes another's address", /n2/, three, "update-member", {
-    member: "n1",
+    ...asItIs("n1"),
     addresses: nodeNamed("n2").addresses,
-    protocol: { min: 1, max: 1 },
-    weight: 1,
   }),
   refused("protocol-mismatch", "a restarted node no longer speaks the level", /n1/, three, "update-member", {
-    member: "n1",
-    addresses: nodeNamed("n1").addresses,
+    ...asItIs("n1"),
     protocol: { min: 2, max: 2 },
-    weight: 1,
+  }),
+  refused("last-voter", "the only voter has another log", /recover/, () => new Cluster("eu", "us"), "update-member", {
+    ...asItIs("n1"),
+    instance: instanceOf("n1", 2),
+  }),
+  refused("instance-taken", "the log is another's", /n2 .* copied/, three, "update-member", {
+    ...asItIs("n1"),
+    instance: instanceOf("n2"),
   }),
   refused("protocol-mismatch", "not all know the new level", /upgrade n1, n2, n3/, three, "finalize", {
     featureLevel: 2,
   }),
   refused("bad-level", "the level would not rise", /never goes back/, three, "finalize", { featureLevel: 1 }),
   refused("bad-incarnation", "the incarnation would not rise", /higher/, three, "raise-incarnation", {
+    ...raised,
     incarnation: 1,
-    voters: ["n1"],
+  }),
+  refused("bad-voters", "who recovers shall not vote", /n2 recovers/, three, "raise-incarnation", {
+    ...raised,
+    member: "n2",
+  }),
+  refused("instance-taken", "the new group's log is an old one", /n1 has/, three, "raise-incarnation", {
+    ...raised,
+    instance: instanceOf("n1"),
   }),
   refused("unknown-node", "a stranger shall vote", /n9/, three, "raise-incarnation", {
-    incarnation: 2,
-    voters: ["n9"],
+    ...raised,
+    voters: ["n1", "n9"],
   }),
 ];

@@ -37,6 +37,14 @@ export const ofRoles: readonly Case[] = [
     instead: "n4",
   }),
   refused(
+    "no-instance",
+    "who has claimed no log shall be in the group",
+    /claimed/,
+    () => three().joinUnclaimed(nodeNamed("n4")),
+    "promote",
+    { member: "n4", to: "learner", instead: null },
+  ),
+  refused(
     "too-many-voters",
     "there are as many as there may be",
     /instead of/,

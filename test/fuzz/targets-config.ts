@@ -7,7 +7,7 @@ import { pick } from "./mutate.ts";
 import { claim, type Target, unlessRefused } from "./target.ts";
 import { mutated, toJsonText, treeOf } from "./tree.ts";
 
-const OWN = { id: "c-own", salt: new Uint8Array(16).fill(1) };
+const OWN = { id: "c-own", salt: new Uint8Array(16).fill(1), name: null, role: "founder", seeds: [] } as const;
 const SALT = "00112233445566778899aabbccddeeff";
 const TOML = [
   '[node]\nid = "eu-1"\nregion = "eu"\n[client]\nbind = "127.0.0.1:7001"\n[limits]\nvalue_bytes = "2MiB"\nsiblings = 8\n',

@@ -1,7 +1,8 @@
+import { NOTHING_SAVED } from "../../src/consensus/core/core.ts";
 import { checkForwarded } from "../../src/consensus/driver/proposals.ts";
 import { decodeMessage, encodeMessage } from "../../src/consensus/driver/wire.ts";
 import { equalBytes } from "../../src/kernel/bytes.ts";
-import { emptyState, readRecords, sealEntry, sealSnapshot, sealState } from "../../src/storage/raft-records.ts";
+import { firstState, readRecords, sealEntry, sealSnapshot, sealState } from "../../src/storage/raft-records.ts";
 import { checksum, SEAL_BYTES } from "../../src/storage/sqlite-codec.ts";
 import { entriesFrom, MESSAGES, SNAPSHOT } from "../consensus/messages.ts";
 import { claim, type Target, unlessRefused } from "./target.ts";
@@ -14,7 +15,7 @@ function recordOf(kind: number, sealed: Uint8Array): Uint8Array {
 }
 
 const STATE = {
-  ...emptyState({ cluster: "c-1", node: "n1" }),
+  ...firstState({ cluster: "c-1", node: "n1", instance: "0123456789abcdef".repeat(2) }, NOTHING_SAVED, 0),
   hardState: { term: 7, vote: "n2", committed: 300 },
   snapshotIndex: 300,
   snapshotTerm: 4,
@@ -27,6 +28,7 @@ const SOUND = {
   snapshot: sealSnapshot(SNAPSHOT),
   entries: [[301, sealEntry(ENTRY)]],
 } as const;
+const GIVEN_UP = sealState({ ...STATE, givenUp: "an older copy" });
 const NAMES = [
   ["state", 0],
   ["snapshot", 0],
@@ -63,7 +65,7 @@ export const RAFT_TARGETS: readonly Target[] = [
       if (message?.type === "propose")
         for (const payload of message.payloads)
           unlessRefused(() => {
-            checkForwarded(payload, PROPOSAL_BYTES_MAX);
+            checkForwarded(payload, PROPOSAL_BYTES_MAX, () => {});
             return payload;
           });
       return message !== undefined;
@@ -71,7 +73,12 @@ export const RAFT_TARGETS: readonly Target[] = [
   },
   {
     name: "raft-record",
-    seeds: () => [recordOf(0, SOUND.state), recordOf(1, SOUND.snapshot), recordOf(2, SOUND.entries[0][1])],
+    seeds: () => [
+      recordOf(0, SOUND.state),
+      recordOf(0, GIVEN_UP),
+      recordOf(1, SOUND.snapshot),
+      recordOf(2, SOUND.entries[0][1]),
+    ],
     parse: parseRecord,
   },
 ];

@@ -10,6 +10,7 @@ import { HTTP_TARGETS } from "./targets-http.ts";
 import { MEMBER_TARGETS } from "./targets-member.ts";
 import { PEER_TARGETS } from "./targets-peer.ts";
 import { PIECE_TARGETS } from "./targets-pieces.ts";
+import { PLANE_TARGETS } from "./targets-plane.ts";
 import { RAFT_TARGETS } from "./targets-raft.ts";
 import { STORAGE_TARGETS } from "./targets-storage.ts";
 
@@ -25,6 +26,7 @@ export const TARGETS: readonly Target[] = [
   ...STORAGE_TARGETS,
   ...CONFIG_TARGETS,
   ...CONTROL_TARGETS,
+  ...PLANE_TARGETS,
   ...HTTP_TARGETS,
 ];
 

@@ -8,15 +8,33 @@ describe("the cluster as one node sees it", () => {
     expect(status).toMatchObject({
       state: "healthy",
       cluster: { id: "c-1", name: "test" },
-      leader: null,
+      leader: "eu-1",
+      term: 3,
+      quorum: { voters: 1, needed: 1, reached: true },
       partitions: 64,
       records: 0,
       converged: true,
-      stats: { commitIndex: null },
+      config: { version: 1, hash: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      stats: { commitIndex: 2, lastLogIndex: 3, snapshotIndex: 0 },
     });
     expect(status.nodes).toMatchObject([
-      { id: "eu-1", region: "eu", state: "alive", self: true, addresses: { client: "127.0.0.1:7001" } },
-      { id: "us-1", region: "us", state: "alive", lag: { link: "up", to: 0, from: 0 } },
+      {
+        id: "eu-1",
+        role: "voter",
+        leader: true,
+        memberState: "active",
+        state: "alive",
+        self: true,
+        addresses: { client: "127.0.0.1:7001" },
+      },
+      {
+        id: "us-1",
+        region: "us",
+        role: "none",
+        memberState: "active",
+        state: "alive",
+        lag: { link: "up", to: 0, from: 0 },
+      },
     ]);
   });
 
@@ -214,14 +232,22 @@ describe("events", () => {
 });
 
 const ROUTES = [
+  "delete /cluster/leave/{id}",
+  "delete /cluster/nodes/{id}/drain",
+  "delete /cluster/nodes/{id}/maintenance",
+  "delete /cluster/tokens/{id}",
   "delete /v1/kv/{bucket}/{key}",
+  "delete /v1/operations/{id}",
+  "delete /v1/policies/{bucket}",
   "get /cluster/conflicts",
   "get /cluster/conflicts/summary",
   "get /cluster/conflicts/{id}",
+  "get /cluster/consensus",
   "get /cluster/events",
   "get /cluster/gossip/keys",
   "get /cluster/gossip/seeds",
   "get /cluster/health",
+  "get /cluster/leader",
   "get /cluster/nodes",
   "get /cluster/nodes/{id}",
   "get /cluster/peers",
@@ -230,12 +256,14 @@ const ROUTES = [
   "get /cluster/rtt",
   "get /cluster/status",
   "get /cluster/sync/status",
+  "get /cluster/tokens",
   "get /health/live",
   "get /health/ready",
   "get /livez",
   "get /metrics",
   "get /openapi.json",
   "get /readyz",
+  "get /v1/config",
   "get /v1/conflicts",
   "get /v1/conflicts/summary",
   "get /v1/conflicts/{id}",
@@ -248,17 +276,30 @@ const ROUTES = [
   "get /v1/operations/{id}",
   "get /v1/partitions",
   "get /v1/partitions/{id}",
+  "get /v1/policies",
+  "get /v1/policies/{bucket}",
+  "get /v1/policies/{bucket}/history",
   "patch /v1/kv/{bucket}/{key}",
   "post /cluster/conflicts/{id}/resolve",
   "post /cluster/gossip/keys",
+  "post /cluster/join",
+  "post /cluster/leave",
+  "post /cluster/nodes/{id}/decommission",
+  "post /cluster/nodes/{id}/drain",
+  "post /cluster/nodes/{id}/remove",
   "post /cluster/repair",
+  "post /cluster/snapshot",
   "post /cluster/sync",
+  "post /cluster/tokens",
   "post /v1/batch",
   "post /v1/conflicts/{id}/resolve",
   "post /v1/import",
   "post /v1/ops/{bucket}/{key}",
+  "put /cluster/nodes/{id}/maintenance",
+  "put /v1/config/autopilot",
   "put /v1/dev/network",
   "put /v1/kv/{bucket}/{key}",
+  "put /v1/policies/{bucket}",
 ];
 
 describe("the API describes itself", () => {
@@ -276,7 +317,9 @@ describe("the API describes itself", () => {
       const { status, headers } = await node.call(method.toUpperCase(), real);
       const type = status === 404 ? await slugOf(await node.call(method.toUpperCase(), real)) : "";
       expect([route, status === 405, headers.get("allow")]).toEqual([route, false, null]);
-      expect(["", "unknown", "not-found", "settled"]).toContain(type);
+      expect(["", "unknown", "not-found", "settled", "no-such-bucket", "no-such-token", "unknown-node"]).toContain(
+        type,
+      );
     }
   });
 

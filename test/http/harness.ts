@@ -4,6 +4,7 @@ import { makeApp } from "../../src/http/app.ts";
 import type { HttpDeps, MemberChange, MemberView, SeedSourceState } from "../../src/http/deps.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
 import { CLEAR, LOOKUPS } from "../gossip/envelopes.ts";
+import { MemoryPlane } from "./memory-plane.ts";
 import { MemoryReplica } from "./memory-replica.ts";
 import { makeTestWorld, type TestWorld } from "./test-world.ts";
 
@@ -26,8 +27,11 @@ export const SEED_SOURCES: readonly SeedSourceState[] = [
 
 export interface Node extends TestWorld {
   readonly replica: MemoryReplica;
+  readonly plane: MemoryPlane;
   readonly config: Config;
   readonly deps: HttpDeps;
+  /** What gossip says of members; "alive" where nothing is said. */
+  readonly gossip: Map<string, MemberView["state"]>;
   /** `http://localhost` stands before the path. */
   call(method: string, path: string, init?: RequestInit): Promise<Response>;
   json(method: string, path: string, data?: unknown, init?: RequestInit): Promise<Json>;
@@ -46,7 +50,15 @@ export function testConfig(index = 0, overrides: Partial<Config["limits"]> = {})
     client: { bind, advertise: bind },
     gossip: { bind, advertise: bind, advertiseTo: new Map(), profile: PROFILES.local, label: "", ...CLEAR },
     peer: { bind, advertise: bind, advertiseTo: new Map() },
-    cluster: { id: "c-1", name: "test", salt: new Uint8Array(16).fill(7), seeds: [], lookups: LOOKUPS, owners: OWNERS },
+    cluster: {
+      id: "c-1",
+      name: "test",
+      salt: new Uint8Array(16).fill(7),
+      seeds: [],
+      lookups: LOOKUPS,
+      start: { kind: "owners" },
+      owners: OWNERS,
+    },
     replication: { syncIntervalMs: 2_000, historyMs: 86_400_000, logMaxBytes: 2 ** 30 },
     clock: { maxDriftMs: 500 },
     limits: {
@@ -77,13 +89,17 @@ export function makeNode(
   const config: Config = { ...testConfig(index, options.limits), ...options.config };
   const test = makeTestWorld(index + 1);
   const replica = new MemoryReplica(config, test);
+  const plane = new MemoryPlane(config.node.id, config.cluster, test.world);
   const memberListeners = new Set<(member: MemberView, change: MemberChange) => void>();
+  const gossip = new Map<string, MemberView["state"]>();
   let rules: ReturnType<NonNullable<HttpDeps["network"]>["rules"]> = { cut: [], delayMs: {}, lossPercent: 0 };
   const deps: HttpDeps = {
     config,
     replica,
+    plane,
     world: test.world,
-    members: () => OWNERS.map(({ id, region }) => memberOf(id, region, test.nowMs)),
+    members: () =>
+      OWNERS.map(({ id, region }) => ({ ...memberOf(id, region, test.nowMs), state: gossip.get(id) ?? "alive" })),
     estimateRttMs: (from, to) => (from === to ? null : 42),
     gossipKeys: async () => ({ members: 1, answers: new Map() }),
     gossipFigures: () => FIGURES,
@@ -108,8 +124,10 @@ export function makeNode(
     app.fetch(new Request(`http://localhost${path}`, { method, ...init }));
   return Object.assign(test, {
     replica,
+    plane,
     config,
     deps,
+    gossip,
     memberListeners,
     call,
     async json(method: string, path: string, data?: unknown, init: RequestInit = {}): Promise<Json> {

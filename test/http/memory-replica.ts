@@ -69,6 +69,9 @@ export class MemoryReplica implements ReplicaApi {
   /** What the next writes fail with. */
   refusal: Unavailable | Error | null = null;
   failed: string | undefined;
+  /** Of every peer. */
+  lagEntries = 0;
+  behindEntries = 0;
   clock: ClockStatus = { suspect: false, clocks: 3, offsetMs: 4, uncertaintyMs: 20 };
   /** The most rows of one writeAll. */
   largestBatch = 0;
@@ -320,8 +323,8 @@ export class MemoryReplica implements ReplicaApi {
         lastSyncMs: this.#test.nowMs - 1_500,
         differences: 0,
         sumDifferences: 0,
-        lagEntries: 0,
-        behindEntries: 0,
+        lagEntries: this.lagEntries,
+        behindEntries: this.behindEntries,
         sentBytes: 10,
         receivedBytes: 20,
         rttMs: 1.5,

@@ -44,6 +44,35 @@ describe("metrics", () => {
       expect(text.split("\n")).toContain(`starling_${line}`);
   });
 
+  test("of the control plane tell term, role, indexes, lag, elections, times, and whether autopilot is on", async () => {
+    const node = makeNode();
+    const lines = async (): Promise<string[]> => (await (await node.call("GET", "/metrics")).text()).split("\n");
+    for (const line of [
+      "raft_running 1",
+      "raft_term 3",
+      "raft_has_leader 1",
+      'raft_role{role="leader"} 1',
+      'raft_role{role="follower"} 0',
+      "raft_commit_index 2",
+      "raft_applied_index 1",
+      "raft_snapshot_index 0",
+      'raft_follower_lag_entries{follower="us-1"} 7',
+      "raft_elections 4",
+      "raft_leaders_seen 2",
+      'raft_proposal_ms{quantile="p50"} 3',
+      'raft_proposal_ms{quantile="p99"} 5',
+      "raft_snapshots_taken 0",
+      "raft_snapshot_bytes 0",
+      "config_version 1",
+      "autopilot_on 1",
+    ])
+      expect(await lines()).toContain(`starling_${line}`);
+    node.plane.lead("us-1");
+    const after = await lines();
+    expect(after).toContain('starling_raft_role{role="follower"} 1');
+    expect(after.filter((line) => line.startsWith("starling_raft_follower_lag_entries{"))).toEqual([]);
+  });
+
   test("times are cumulative counts below each bound", () => {
     const figures = new RequestFigures();
     for (const seconds of [0.0005, 0.0006, 0.004, 9]) figures.note("/r", "GET", 200, seconds);

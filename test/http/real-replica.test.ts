@@ -29,6 +29,7 @@ async function realNode(): Promise<Pick<Node, "call" | "json">> {
     },
     disk: { openStore: nowhere, openRaftStore: nowhere, readText: nowhere },
     aead: { seal: nothing, open: nothing },
+    secretBytes: nothing,
   };
   const replica = await Replica.open({
     config: node.config,

@@ -31,6 +31,7 @@ export function makeTestWorld(seed = 1): TestWorld {
       child: (fields) => log({ ...base, ...fields }),
     };
   };
+  let secrets = 0;
   const after = (delayMs: number, call: () => void): Timer => {
     const timer = { dueMs: test.nowMs + delayMs, call };
     pending.add(timer);
@@ -59,6 +60,8 @@ export function makeTestWorld(seed = 1): TestWorld {
       rng: seededRng(seed),
       sha256: (bytes) => new Uint8Array(createHash("sha256").update(bytes).digest()),
       log: log({}),
+      secretBytes: (length) =>
+        new Uint8Array(createHash("sha512").update(`secret ${seed} ${++secrets}`).digest()).slice(0, length),
     },
   };
   return test;

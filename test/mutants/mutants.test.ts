@@ -44,6 +44,9 @@ const SAMPLE = [
   "control-gossip-buries-voters",
   "control-changes-at-the-price-of-the-quorum",
   "control-leader-stays",
+  "plane-any-log-takes-part",
+  "plane-removed-voter-falls-silent",
+  "plane-takes-what-is-no-command",
 ];
 
 describe("planted bugs", () => {

@@ -5,6 +5,7 @@ import { ofTheControl } from "./of-the-control.ts";
 import { ofTheDriver } from "./of-the-driver.ts";
 import { ofTheGossip } from "./of-the-gossip.ts";
 import { ofTheNode } from "./of-the-node.ts";
+import { ofThePlane } from "./of-the-plane.ts";
 import { ofTheRaft } from "./of-the-raft.ts";
 import { NOT_EXPRESSIBLE, ofTheModel, ofTheRules } from "./of-the-rules.ts";
 import { ofTheKernel, ofTheTypes } from "./of-the-types.ts";
@@ -19,6 +20,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...ofTheRaft,
   ...ofTheDriver,
   ...ofTheControl,
+  ...ofThePlane,
 ];
 
 /** Every mutant of the model, by name: those here and those that can't be. */

@@ -21,7 +21,7 @@ const by = (file: string, named: RegExp): Finder => ({ tests: `test/control/${fi
 const BY_REFUSALS = by("refusals", /is refused/);
 const BY_RETRIES = by("commands", /in the log twice/);
 const BY_FEED = by("feed", /feed of versions/);
-const BY_WHATEVER_GOSSIP_SAYS = by("autopilot", /whatever gossip says/);
+const BY_WHATEVER_GOSSIP_SAYS = by("autopilot-laws", /whatever gossip says/);
 const BY_AUTOPILOT = by("autopilot", /^autopilot /);
 
 const ofCommands: readonly Mutant[] = [
@@ -72,9 +72,33 @@ const ofCommands: readonly Mutant[] = [
     "if (atMs - heardAtMs < state.autopilot.deadAfterMs)",
     "if (atMs < heardAtMs)",
   ]),
-  members("control-founders-in-the-order-they-came", by("commands", /founding/), [
-    "[...founders].sort((a, b) => compareText(a.id, b.id)).entries()",
-    "[...founders].entries()",
+  members("control-founders-vote-in-order-of-their-ids", by("commands", /founding/), [
+    "rankedBySpread(others, voters)[0]",
+    "rankedBySpread(others, [])[0]",
+  ]),
+  members("control-two-write-the-group-down", BY_REFUSALS, [
+    "if (!first || claimed.length > 1)",
+    "if (!first || claimed.length < 1)",
+  ]),
+  members("control-another-log-keeps-its-role", by("commands", /costs it/), [
+    "if (instance === null || instance === next) return role;",
+    "if (instance !== next || instance === next) return role;",
+  ]),
+  members("control-first-log-costs-the-role", by("commands", /costs it/), [
+    "if (instance === null || instance === next) return role;",
+    "if (instance === next) return role;",
+  ]),
+  members("control-one-log-of-two-members", BY_REFUSALS, [
+    "other.id !== id && other.instance === next",
+    "other.id === id && other.instance === next && instance !== next",
+  ]),
+  members("control-replaced-id-listens-at-once", by("commands", /joining/), [
+    'role: isWanted && !mayBeInGroup ? "learner" : "none"',
+    'role: isWanted || mayBeInGroup ? "learner" : "none"',
+  ]),
+  members("control-recovered-group-trusts-old-logs", by("commands", /higher incarnation/), [
+    "instance: member.id === command.member ? instance : null",
+    "instance: member.id === command.member ? instance : member.instance",
   ]),
   checks("control-copies-not-counted", by("checks", /may a member go/), [
     "if (left >= wanted) return null;",
@@ -107,6 +131,26 @@ const ofBytes: readonly Mutant[] = [
   machine("control-skips-what-it-cannot-read", by("machine", /stops at/), [
     "if (this.#stopped) throw this.#stopped;",
     "",
+  ]),
+  machine("control-shows-an-older-snapshot", by("machine", /newest that it had/), [
+    "age(state, this.#shown) < 0)) return;",
+    "false)) return;",
+  ]),
+  machine("control-tells-a-jump-as-a-step", by("machine", /given up itself/), [
+    "if (isPast) this.#feed.restart(state);",
+    "if (isPast) this.#feed = this.#behind;",
+  ]),
+  machine("control-forgets-how-it-came-to-what-it-kept", by("machine", /got to what it shows/), [
+    "    else if (this.#behind.floor < this.#feed.floor) this.#feed = this.#behind;\n",
+    "",
+  ]),
+  machine("control-adopts-into-its-log", by("machine", /what the log came to/), [
+    "    this.#shown = theirs;\n",
+    "    this.#shown = theirs;\n    this.#applied = { ...this.#applied, state: theirs };\n",
+  ]),
+  machine("control-two-contents-of-a-version", by("machine", /no other content/), [
+    "difference === 0 && hashOf",
+    "difference > 0 && hashOf",
   ]),
   machine("control-old-incarnation-wins", by("machine", /higher incarnation/), [
     "a.cluster.incarnation - b.cluster.incarnation || a.version - b.version",
@@ -144,8 +188,8 @@ const ofVoters: readonly Mutant[] = [
     'its !== "joining" &&\n',
   ]),
   autopilot("control-draining-candidates", BY_AUTOPILOT, [
-    'role !== "voter" && (its === "active" || its === "joining") &&',
-    'role !== "voter" && its !== "maintenance" &&',
+    '(its === "active" || its === "joining") &&\n      hearsay',
+    'its !== "maintenance" &&\n      hearsay',
   ]),
   autopilot("control-an-even-number-is-enough", BY_AUTOPILOT, [
     "const needed = voters.length % 2 === 1 ? 2 : 1;",
@@ -159,13 +203,29 @@ const ofVoters: readonly Mutant[] = [
     "inPlaceOf(out) - inPlaceOf(one) >= 2",
     "inPlaceOf(out) - inPlaceOf(one) >= 9",
   ]),
-  autopilot("control-heir-dies-and-the-vote-with-it", BY_AUTOPILOT, [
-    "(learners.has(id) || incoming.has(id)) &&",
-    "learners.has(id) &&",
+  autopilot("control-back-before-it-was-out", BY_AUTOPILOT, [
+    '(role === "learner" || !(incoming.has(id) || learners.has(id))) &&',
+    "(incoming.size > 0 || learners.has(id)) &&",
+  ]),
+  autopilot("control-candidates-without-a-log", BY_AUTOPILOT, [
+    "      instance !== null &&\n      (role",
+    "      (instance === null || instance.length > 0) &&\n      (role",
+  ]),
+  autopilot("control-decides-on-whatever-version", BY_AUTOPILOT, [
+    "ifVersion: state.version",
+    "ifVersion: null as never",
+  ]),
+  autopilot("control-lets-go-who-is-called-back", BY_AUTOPILOT, [
+    "(silent ?? ranked(situation, standby).at(-1))",
+    "ranked(situation, standby).at(-1)",
   ]),
   autopilot("control-off-is-on", BY_AUTOPILOT, [
     "if (!state.autopilot.on) return",
     "if (state.autopilot === null) return",
+  ]),
+  group("control-roles-without-logs", BY_AUTOPILOT, [
+    'return member && member.instance !== null ? member.role : "none";',
+    'return member ? member.role : "none";',
   ]),
   followRoles("control-promotes-who-lags", BY_AUTOPILOT, [
     "answers(group, id, situation.nowMs) && isLevel(group, id))?.id",

@@ -30,6 +30,11 @@ const shippedByOthers: readonly Mutant[] = [
     '  "append",\n  "append-reply",\n  "snapshot",',
   ]),
   raft("raft-removed-disturbs", BY_STORIES, ["if (hasLeader && !message.transfer) return;", "hasLeader;"]),
+  raft("raft-doubts-whoever-breaks", BY_STORIES, ['core.role === "follower" && core.leader === node', 'node !== ""']),
+  core("raft-doubts-and-waits", BY_STORIES, [
+    "Math.max(this.electionElapsed, soon)",
+    "Math.min(this.electionElapsed, soon)",
+  ]),
   reads("raft-read-before-first-commit", BY_STORIES, [
     "if (this.#hasCommittedInTerm()) this.#start(id, from);",
     "if (id >= 0) this.#start(id, from);",

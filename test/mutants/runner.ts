@@ -35,7 +35,8 @@ const PARTS = [
   "crdt",
   "src",
   "gossip",
-  ...["consensus", "contract", "control", "gossip", "mutants", "property", "replication", "sim", "wire"].map(inTest),
+  ...["consensus", "contract", "control", "fuzz", "gossip", "http", "mutants", "plane"].map(inTest),
+  ...["property", "replication", "sim", "wire"].map(inTest),
 ];
 
 function inTest(folder: string): string {

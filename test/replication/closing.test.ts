@@ -30,7 +30,7 @@ describe("a node that stops", () => {
         failed = reason;
       });
       await expect(expectAllFree(node.world)).rejects.toThrow("in use");
-      node.disk.failNextCommit();
+      node.disk.failNextCommit("data");
       await expect(running.stop()).rejects.toThrow("this node's storage failed");
       expect(failed).toMatch(/unknown state after a failed commit .*fsync failed.*so this node stops/);
       await expectAllFree(node.world);
@@ -41,7 +41,7 @@ describe("a node that stops", () => {
     const { kernel, node, config } = aNode(2);
     await kernel.run(async () => {
       await node.world.network.bindDatagrams(config.gossip.bind, () => {});
-      node.disk.failNextCommit();
+      node.disk.failNextCommit("data");
       const problems: unknown = await startNode(config, node.world).catch((error: unknown) => error);
       expect(problems).toBeInstanceOf(AggregateError);
       expect(String(problems)).toMatch(/in use.*; then: this node's storage failed/);

@@ -39,6 +39,7 @@ export function configOf(
       salt: utf8("a salt of sixteen bytes or more"),
       seeds: [...hosts.values()].map((host) => `${host}:7002`),
       lookups: LOOKUPS,
+      start: { kind: "owners" },
       owners: [...hosts].map(([id, host]) => ({
         id: parseNodeId(id),
         region: parseRegion(id),

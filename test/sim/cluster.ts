@@ -1,4 +1,5 @@
 import type { Config } from "../../src/config/types.ts";
+import type { RaftSettings } from "../../src/consensus/driver/settings.ts";
 import { InputError, present } from "../../src/kernel/assert.ts";
 import type { Sha256 } from "../../src/kernel/hashing.ts";
 import { parseNodeId, parseRegion } from "../../src/kernel/ids.ts";
@@ -7,6 +8,7 @@ import { startNode } from "../../src/node.ts";
 import type { Tuning } from "../../src/replication/parts.ts";
 import type { Replica } from "../../src/replication/replica.ts";
 import type { StoreImage } from "../../src/storage/memory.ts";
+import type { RaftImage } from "../../src/storage/memory-raft.ts";
 import { type Commit, type Store, StoreFailedError } from "../../src/storage/store.ts";
 import { sha256 } from "../../src/world/real.ts";
 import type { Disk, Log } from "../../src/world/world.ts";
@@ -36,6 +38,7 @@ export interface SimClusterOptions {
   readonly config?: (config: Config, name: string) => Config;
   readonly observer?: DiskObserver;
   readonly tuning?: (name: string) => Tuning;
+  readonly raft?: Partial<RaftSettings>;
   /** Hears every log line. */
   readonly onLog?: (line: LogLine) => void;
 }
@@ -52,6 +55,11 @@ export const THREE_REGIONS: readonly NodeSpec[] = ["eu", "us", "ap"].map((name) 
 const DATA_DIR = "/data";
 const CLIENT_PORT = 7001;
 const POLL_MS = 100;
+
+export interface WholeImage {
+  readonly data: StoreImage;
+  readonly raft: RaftImage;
+}
 
 /** A machine of the cluster, and the process on it, if any. */
 export interface SimMember {
@@ -127,12 +135,14 @@ export class SimCluster {
     member.running = null;
     member.failure = null;
     const world = { ...node.world, disk: this.#observed(node), log: this.#heard(node) };
+    const { raft } = this.#options;
     const tuning = this.#options.tuning?.(name) ?? {};
-    startNode(more(this.config(name)), world, { tuning }).then(
+    startNode(more(this.config(name)), world, { tuning, ...(raft && { raft }) }).then(
       (running) => {
         if (!node.alive) return;
         member.running = running;
         void running.failed.then((reason) => this.#ended(member, node, reason));
+        void running.gone.then(() => running.stop()).then(() => this.#left(member, node));
       },
       (error: unknown) => {
         // main.ts ends its process with a sentence for these. Nobody catches others: the run ends.
@@ -149,6 +159,13 @@ export class SimCluster {
     member.running = null;
     member.failure = reason;
     this.onNodeFailed(member.spec.name, reason);
+  }
+
+  /** A node that is no member any more ends its process in peace, as main.ts does. */
+  #left(member: SimMember, node: SimNode): void {
+    if (!node.alive) return;
+    node.crash();
+    member.running = null;
   }
 
   #heard(node: SimNode): Log {
@@ -204,6 +221,25 @@ export class SimCluster {
   /** Puts an older image back, after its process has ended. */
   restoreImage(name: string, image: StoreImage): void {
     present(this.member(name).node, `${name} ran before`).disk.restore(DATA_DIR, image);
+  }
+
+  /** Empties its data directory, after its process has ended. */
+  wipe(name: string): void {
+    present(this.member(name).node, `${name} ran before`).disk.empty(DATA_DIR);
+  }
+
+  /** Puts the whole directory back as `whole` had it, after its process has ended. */
+  restoreWhole(name: string, { data, raft }: WholeImage): void {
+    const { disk } = present(this.member(name).node, `${name} ran before`);
+    disk.restore(DATA_DIR, data);
+    disk.restoreRaft(DATA_DIR, raft);
+  }
+
+  /** What its disk holds now, Raft's log included. */
+  wholeImage(name: string): WholeImage {
+    const { disk } = present(this.member(name).node, `${name} ran before`);
+    const [data, raft] = [disk.snapshot(DATA_DIR), disk.raftImage(DATA_DIR)];
+    return { data: present(data, "it ran before"), raft: present(raft, "it ran before") };
   }
 
   // ---- the network

@@ -11,6 +11,6 @@ export interface DiskPace {
   readonly isFull: boolean;
   between(ms: readonly [number, number]): number;
   /** Shall the next write fail? Asked once for each. */
-  takeFailure(): boolean;
+  takeFailure(of: "data" | "raft"): boolean;
   heads(): boolean;
 }

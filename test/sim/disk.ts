@@ -21,7 +21,7 @@ export class SimDisk implements DiskPace {
   readonly #images = new Map<string, StoreImage>();
   readonly #rafts = new Map<string, MemoryRaftStore>();
   readonly #inUse = new Set<string>();
-  #failNextCommit = false;
+  #failNextCommit: "any" | "data" | null = null;
   #hasFailed = false;
   /** How many times longer everything takes. */
   slowness = 1;
@@ -44,6 +44,17 @@ export class SimDisk implements DiskPace {
     this.#images.set(dataDir, image);
   }
 
+  /** As if nothing had ever been there. Not while it is open. */
+  empty(dataDir: string): void {
+    assert(
+      !this.#inUse.has(dataDir) && !this.#inUse.has(raftOf(dataDir)),
+      "a directory is emptied while nobody has it open",
+    );
+    this.#stores.delete(dataDir);
+    this.#images.delete(dataDir);
+    this.#rafts.delete(dataDir);
+  }
+
   /** What a member's Raft state is on disk now; undefined when nobody opened one. */
   raftImage(dataDir: string): RaftImage | undefined {
     return this.#rafts.get(dataDir)?.image;
@@ -55,14 +66,15 @@ export class SimDisk implements DiskPace {
     this.#rafts.set(dataDir, new MemoryRaftStore(image));
   }
 
-  /** The next commit fails after it was written, durable or not: whoever called must not go on (data.md, SQLite). */
-  failNextCommit(): void {
-    this.#failNextCommit = true;
+  /** The next commit fails after it was written, durable or not: whoever called must not go on (data.md, SQLite).
+   *  @param of whichever comes first, or the data's alone */
+  failNextCommit(of: "any" | "data" = "any"): void {
+    this.#failNextCommit = of;
   }
 
   /** If none has failed yet since it was told to, none will. */
   spareNextCommit(): void {
-    this.#failNextCommit = false;
+    this.#failNextCommit = null;
   }
 
   /** Has a commit of the process that was started last failed as told? That process may not have heard of it yet. */
@@ -122,11 +134,12 @@ export class SimDisk implements DiskPace {
     return this.#rng.below(2) === 0;
   }
 
-  takeFailure(): boolean {
-    const fails = this.#failNextCommit;
-    this.#failNextCommit = false;
-    if (fails) this.#hasFailed = true;
-    return fails;
+  takeFailure(of: "data" | "raft"): boolean {
+    const fails = this.#failNextCommit === "any" || this.#failNextCommit === of;
+    if (!fails) return false;
+    this.#failNextCommit = null;
+    this.#hasFailed = true;
+    return true;
   }
 }
 
@@ -190,7 +203,7 @@ class SimStore implements Store {
       await this.#settled();
       throw new DiskFullError();
     }
-    const fails = this.#disk.takeFailure();
+    const fails = this.#disk.takeFailure("data");
     if (!fails || this.#disk.heads()) await this.#inner.commit(pending.commit);
     pending.written = true;
     this.#broken = fails;

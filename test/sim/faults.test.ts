@@ -236,6 +236,7 @@ describe("a disk that the simulator tells to fail", () => {
     await cluster.kernel.run(async () => {
       await cluster.startAll();
       cluster.onNodeFailed = (_, reason) => stops.push(reason);
+      await cluster.kernel.sleep(30_000); // the control plane has come to rest
       strike({ fsync: 10 });
       await cluster.kernel.sleep(100); // nobody writes
       await trouble.end();

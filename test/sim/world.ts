@@ -1,4 +1,5 @@
 import { assert } from "../../src/kernel/assert.ts";
+import { utf8 } from "../../src/kernel/bytes.ts";
 import { type Rng, seededRng } from "../../src/kernel/rng.ts";
 import { sha256 } from "../../src/world/real.ts";
 import { makeAead } from "../../src/world/real-aead.ts";
@@ -51,6 +52,7 @@ export class SimKernel {
   readonly #rng: Rng;
   readonly #machines = new Machines();
   #nonces = 0;
+  #secrets = 0;
   readonly #aead = makeAead(() => {
     const nonce = new Uint8Array(12);
     new DataView(nonce.buffer).setUint32(0, ++this.#nonces);
@@ -88,6 +90,12 @@ export class SimKernel {
     return this.#core.trace.hash();
   }
 
+  /** Known to whoever knows the seed, and drawn from nobody's chance: what else happens stays as it is. */
+  #secret(length: number): Uint8Array {
+    assert(length <= 32, "secrets of the simulation are hashes");
+    return sha256(utf8(`secret ${this.seed} ${++this.#secrets}`)).slice(0, length);
+  }
+
   /** Starts a process: on a new machine, or on that of this name when its last process is dead. */
   makeWorld(options: NodeOptions): SimNode {
     const { machine, disk } = this.#parts.get(options.name) ?? this.#makeMachine(options);
@@ -105,6 +113,7 @@ export class SimKernel {
       disk: disk.of(life),
       sha256,
       aead: this.#aead,
+      secretBytes: (length) => this.#secret(length),
       log: traceLog(life, {}),
     };
     return {

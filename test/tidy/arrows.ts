@@ -30,7 +30,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/consensus/core",
     "src/peer",
     "type src/storage/raft-store.ts",
+    "src/storage/store.ts",
     "src/storage/closing.ts",
+    "src/storage/turns.ts",
     "src/world/world.ts",
   ],
 
@@ -61,10 +63,28 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/kernel",
     "src/world/world.ts",
     "src/replication/api.ts",
+    "type src/plane/api.ts",
     "type gossip/drivers/gossip-host.ts",
   ],
 
   // What the store answers (RowKey, journal records) comes through the replica unchanged.
+  // A node's part in what the cluster agrees on.
+  "src/plane": [
+    "src/kernel",
+    "type src/config/types.ts",
+    "src/consensus/core/core.ts",
+    "type src/consensus/core",
+    "src/consensus/driver",
+    "src/control",
+    "src/peer/link.ts",
+    "type src/peer",
+    "type src/replication/owners.ts",
+    "type src/replication/replica.ts",
+    "type src/storage/raft-store.ts",
+    "src/storage/store.ts",
+    "src/world/world.ts",
+  ],
+
   "src/http": [
     "src/kernel",
     "crdt/index.ts",
@@ -73,6 +93,9 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "type src/storage/store.ts",
     "src/replication/api.ts",
     "type src/replication/owners.ts",
+    // What may be asked of the control plane, and the state that it answers with.
+    "src/plane/api.ts",
+    "src/control",
     "src/observability",
     "src/world/world.ts",
     "src/world/shaping.ts",
@@ -89,6 +112,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "gossip/index.ts",
     "src/config",
     "src/http/deps.ts",
+    "src/plane/neighbours.ts",
     "src/world/world.ts",
   ],
   "src/node.ts": [
@@ -101,6 +125,10 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/storage/store.ts",
     "src/storage/closing.ts",
     "src/replication",
+    "src/peer/link.ts",
+    "type src/consensus/driver/settings.ts",
+    "src/plane/plane.ts",
+    "type src/control/schemas.ts",
     "src/observability",
     "src/http",
     "src/members.ts",
@@ -114,6 +142,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "src/config",
     "src/observability",
     "src/node.ts",
+    "src/plane/recovery.ts",
     "src/world/world.ts",
     "src/world/real.ts",
   ],

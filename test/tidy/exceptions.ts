@@ -14,10 +14,6 @@ export const LONELY: Readonly<Record<string, string>> = {
   "src/storage/memory.ts": "the store of simulated nodes: imported by tests only, and held to the same contract kit",
   "src/storage/memory-raft.ts":
     "the Raft state of simulated members: imported by tests only, and held to the same contract kit",
-  "src/consensus/driver/host.ts": "a Raft group's member: node.ts wires it next",
-  "src/consensus/driver/links.ts": "how members of a Raft group reach each other: node.ts wires it next",
-  "src/control/machine.ts": "what the log's entries are applied to: node.ts wires it next",
-  "src/control/autopilot.ts": "who votes, asked by the leader: node.ts wires it next",
 };
 
 /** Packages that are imported without a line in package.json. */

@@ -1,4 +1,4 @@
-import { InputError } from "../../kernel/assert.ts";
+import { InputError, present } from "../../kernel/assert.ts";
 import type { Rng } from "../../kernel/rng.ts";
 import {
   type Configuration,
@@ -70,6 +70,22 @@ export function founded(voters: readonly Id[], data: Uint8Array): Saved {
     entries: [],
   };
 }
+
+/** What one node begins with that goes on alone from a group whose quorum is lost: later than all that it had.
+ *  @param last of its old log; what follows must never look older than what was read before */
+export function goesOnAlone(
+  self: Id,
+  last: { readonly index: number; readonly term: number },
+  data: Uint8Array,
+): Saved {
+  const [index, term] = [last.index + 1, last.term + 1];
+  const { snapshot } = founded([self], data);
+  const { group } = present(snapshot, "a group is founded with a snapshot");
+  return { hardState: { term, vote: null, committed: index }, snapshot: { index, term, group, data }, entries: [] };
+}
+
+/** Over so many ticks are the candidates spread that have seen their leader's link break. */
+const DOUBT_TICKS = 4;
 
 /** May be sent before anything is on disk: they promise nothing. All others wait (Ongaro 2014, §10.2.1). */
 const UNBOUND: ReadonlySet<Message["type"]> = new Set<Message["type"]>([
@@ -202,6 +218,14 @@ export class Core {
 
   resetTimeout(): void {
     this.electionTimeout = this.config.electionTicks + this.#rng.below(this.config.electionTicks);
+  }
+
+  /** The leader may be gone: others may lead, and this one would soon. Not all at once, and soon enough for a message of the
+   *  leader's to come first if it lives. */
+  doubtLeader(): void {
+    this.leader = null;
+    const soon = this.electionTimeout - 1 - this.#rng.below(DOUBT_TICKS);
+    this.electionElapsed = Math.max(this.electionElapsed, soon);
   }
 
   /** Throws InputError when it can't be done from here. */

@@ -50,6 +50,12 @@ export function fitting(entries: readonly Entry[], maxBytes: number): readonly E
   return end < 0 ? entries : entries.slice(0, end);
 }
 
+/** Our log ends before what the leader knows that it had: an older copy of it was put back. It must not be used any more, for
+ *  it may have forgotten votes and entries that others counted; the program itself is in no impossible state. */
+export class LostLogError extends Error {
+  override name = "LostLogError";
+}
+
 /** A group's log in memory, from its snapshot on: it is small, for it holds configuration, and is compacted. `stable` is
  *  what the disk has, `committed` what a quorum has, `applied` what the state machine has seen. */
 export class Log {

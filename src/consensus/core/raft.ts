@@ -4,7 +4,7 @@ import { type Configuration, isJoint } from "./configuration.ts";
 import { Core, type HardState, type RaftConfig, type Role, restored, type Saved, savedGroup } from "./core.ts";
 import { Election } from "./election.ts";
 import { Leading } from "./leading.ts";
-import type { Entry, Payload, Snapshot } from "./log.ts";
+import { type Entry, LostLogError, type Payload, type Snapshot } from "./log.ts";
 import type { Append, Heartbeat, InstallSnapshot, Message } from "./messages.ts";
 import type { Progress } from "./progress.ts";
 import type { Id } from "./quorum.ts";
@@ -115,6 +115,13 @@ export class Raft {
       throw new InputError("too-many-reads", "too many reads wait for a quorum: try again");
   }
 
+  /** The link to a node broke. Where that is the leader it may be gone, and need not be waited for as long as if it were only
+   *  silent. A hint: whatever it says, it takes a majority that hears of no leader to begin a term (pre-vote). */
+  linkBroke(node: Id): void {
+    const core = this.#core;
+    if (core.role === "follower" && core.leader === node) core.doubtLeader();
+  }
+
   /** Hands leadership to a voter, if it catches up within an election's time. */
   transfer(target: Id): void {
     const { leader, config } = this.#core;
@@ -137,14 +144,26 @@ export class Raft {
     return this.#core.log.compact(index, savedGroup(this.#core.group), data);
   }
 
+  /** Throws LostLogError, and has changed nothing then, when our log turns out to have lost its end. */
   step(message: Message): void {
     const core = this.#core;
     if (message.to !== core.config.id) return;
+    if (message.type === "heartbeat" && message.term >= core.term) this.#checkEnd(message);
     if (message.type === "vote-reply") this.#election.learn(message);
     if (!("term" in message)) this.#stepOutside(message);
     else if (message.term > core.term) this.#stepAbove(message);
     else if (message.term < core.term) this.#stepBelow(message);
     else this.#stepInTerm(message);
+  }
+
+  /** A leader tells no member of more than that one has acknowledged, and what is acknowledged is on its disk. */
+  #checkEnd({ committed }: Heartbeat): void {
+    const { lastIndex } = this.#core.log;
+    if (committed > lastIndex)
+      throw new LostLogError(
+        `it ends at entry ${lastIndex}, and its leader knows that it had entry ${committed}: an older copy of its data ` +
+          "directory was put back",
+      );
   }
 
   /** Of a later term than ours. */

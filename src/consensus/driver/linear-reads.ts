@@ -16,6 +16,7 @@ interface Waiting {
 const RETRY_AFTER_MS = 100;
 /** Ids of one life: more reads than any lives to make. */
 const IDS_PER_LIFE = 2 ** 31;
+const LIVES = 2 ** 21;
 
 /** Linearizable reads of this node that wait: for a quorum first, then until what it told is applied here. */
 export class LinearReads {
@@ -26,14 +27,14 @@ export class LinearReads {
   readonly #waiting = new Map<number, Waiting>();
   #nextId: number;
 
-  /** @param life never the same for two starts of this node: an answer to a read of an earlier one must not answer ours
+  /** @param life not the same for two runs soon after each other: an answer to a read of an earlier one must not answer ours
    *  @param ask throws RaftRefusal when there is nobody to ask @param retryTicks after which an answer counts as lost */
   constructor(world: World, life: number, max: number, retryTicks: number, ask: (id: number) => void) {
     this.#world = world;
     this.#ask = ask;
     this.#max = max;
     this.#retryTicks = retryTicks;
-    this.#nextId = life * IDS_PER_LIFE + 1;
+    this.#nextId = (life % LIVES) * IDS_PER_LIFE + 1;
   }
 
   get waiting(): number {
@@ -99,7 +100,7 @@ export class LinearReads {
   end(): void {
     for (const { timer, reject } of this.#waiting.values()) {
       timer.cancel();
-      reject(new RaftRefusal("raft-not-running", "this node is stopping: ask another one", null));
+      reject(new RaftRefusal("raft-not-running", "this member takes no part any more: ask another one", null));
     }
     this.#waiting.clear();
   }

@@ -10,10 +10,14 @@ import { OutcomeUnknown, RaftRefusal } from "./refusal.ts";
 const RETRY_AFTER_MS = 100;
 /** Of the frame that a proposal's bytes travel in. */
 const VERSION = 1;
+/** Of an instance: enough to tell one node's logs apart. */
+const LOG_DIGITS = 8;
 
 /** Which proposal an entry came from: whoever asked must not take another's entry for its own. */
 interface ProposalId {
   readonly node: Id;
+  /** Which of its logs: an emptied node counts its lives from one again. */
+  readonly log: string;
   readonly life: number;
   readonly counter: number;
 }
@@ -36,21 +40,23 @@ export function unframe(data: Uint8Array): { readonly id: ProposalId | null; rea
   if (data.length === 0) return { id: null, data };
   const reader = new Reader(data);
   if (reader.u8() !== VERSION) throw new InputError("bad-proposal", "a proposal of another version");
-  const id = { node: reader.text(), life: reader.uint(), counter: reader.uint() };
+  const id = { node: reader.text(), log: reader.text(), life: reader.uint(), counter: reader.uint() };
   return { id, data: reader.raw(reader.left) };
 }
 
-/** Throws InputError unless a member may have forwarded it. */
-export function checkForwarded(payload: Payload, bytesMax: number): void {
+/** Throws InputError unless a member may have forwarded it. @param check of a command, by whoever applies it */
+export function checkForwarded(payload: Payload, bytesMax: number, check: (data: Uint8Array) => void): void {
   if (payload.kind === "nothing") throw new InputError("bad-proposal", "only a leader appends empty entries");
-  if (unframe(payload.data).data.length > bytesMax)
-    throw new InputError("too-large", "a forwarded proposal is too large");
+  const { data } = unframe(payload.data);
+  if (data.length > bytesMax) throw new InputError("too-large", "a forwarded proposal is too large");
+  if (payload.kind === "command") check(data);
 }
 
 /** Proposals of this node that are not settled yet: each is settled once, and none waits for ever. */
 export class Proposals<Result> {
   readonly #world: World;
   readonly #node: Id;
+  readonly #log: string;
   readonly #life: number;
   readonly #max: number;
   readonly #waiting = new Map<number, Waiting<Result>>();
@@ -60,10 +66,11 @@ export class Proposals<Result> {
   unknown = 0;
   refused = 0;
 
-  /** @param life never the same for two starts of this node */
-  constructor(world: World, node: Id, life: number, max: number) {
+  /** @param life never the same for two runs of the log with that instance */
+  constructor(world: World, node: Id, { instance, life }: { instance: string; life: number }, max: number) {
     this.#world = world;
     this.#node = node;
+    this.#log = instance.slice(0, LOG_DIGITS);
     this.#life = life;
     this.#max = max;
   }
@@ -96,12 +103,12 @@ export class Proposals<Result> {
   }
 
   #frame(counter: number, bytes: Uint8Array): Uint8Array {
-    return new Writer().u8(VERSION).text(this.#node).uint(this.#life).uint(counter).raw(bytes).finish();
+    return new Writer().u8(VERSION).text(this.#node).text(this.#log).uint(this.#life).uint(counter).raw(bytes).finish();
   }
 
   /** An entry was applied here. */
   settle(id: ProposalId | null, index: number, result: Result): void {
-    if (id?.node !== this.#node || id.life !== this.#life) return;
+    if (id?.node !== this.#node || id.log !== this.#log || id.life !== this.#life) return;
     const waiting = this.#take(id.counter);
     if (!waiting) return; // its time was over
     this.applied += 1;
@@ -127,6 +134,6 @@ export class Proposals<Result> {
 
   /** Nothing will be applied here any more. */
   end(): void {
-    for (const counter of [...this.#waiting.keys()]) this.#giveUp(counter, "before this node stopped");
+    for (const counter of [...this.#waiting.keys()]) this.#giveUp(counter, "before this member ended its part");
   }
 }

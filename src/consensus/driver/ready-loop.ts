@@ -1,4 +1,6 @@
+import { present } from "../../kernel/assert.ts";
 import type { RaftSave, RaftStore } from "../../storage/raft-store.ts";
+import { DiskFullError } from "../../storage/store.ts";
 import type { World } from "../../world/world.ts";
 import type { HardState } from "../core/core.ts";
 import type { Entry } from "../core/log.ts";
@@ -6,11 +8,16 @@ import { sizeOf } from "../core/log.ts";
 import type { Message } from "../core/messages.ts";
 import type { Id } from "../core/quorum.ts";
 import type { Raft, Ready } from "../core/raft.ts";
+import { coalesced } from "./coalesce.ts";
 import { Latencies } from "./latencies.ts";
 import type { LinearReads } from "./linear-reads.ts";
 import { type Proposals, unframe } from "./proposals.ts";
-import type { RaftSettings } from "./settings.ts";
+import { RaftRefusal } from "./refusal.ts";
+import { MESSAGE_BYTES_MAX, type RaftSettings } from "./settings.ts";
 import type { StateMachine } from "./state-machine.ts";
+
+/** How often a full disk is tried again. */
+export const ROOM_RETRY_MS = 1_000;
 
 export interface ReadyLoopOptions<Result> {
   readonly world: World;
@@ -23,6 +30,22 @@ export interface ReadyLoopOptions<Result> {
   readonly send: (message: Message) => void;
   readonly onLeader: (leader: Id | null, term: number) => void;
   readonly onFailure: (error: unknown) => void;
+}
+
+/** The state as it stands in the place of the log. */
+export interface Snapshotted {
+  /** Of the last entry that it has in it. */
+  readonly index: number;
+  readonly bytes: number;
+  /** False when nothing was applied since the last one: that one stays. */
+  readonly isNew: boolean;
+}
+
+/** Everybody who asks for a snapshot before it is taken gets the same one. */
+interface Asked {
+  readonly promise: Promise<Snapshotted>;
+  readonly resolve: (done: Snapshotted) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** Carries out what the core wants done, one batch at a time: what promises nothing is sent at once, what was committed is
@@ -41,6 +64,9 @@ export class ReadyLoop<Result> {
   #bytesSinceSnapshot = 0;
   /** The log is not looked at again before its state is after this. */
   #compactFrom = 0;
+  #asked: Asked | null = null;
+  /** What the state machine has seen; the core counts a snapshot as soon as it came. */
+  applied: number;
   readonly saveMs = new Latencies();
   readonly snapshotMs = new Latencies();
   terms = 0;
@@ -54,9 +80,12 @@ export class ReadyLoop<Result> {
     this.#o = options;
     this.#term = options.raft.term;
     this.#promised = saved;
+    this.applied = options.raft.indexes.applied;
   }
 
-  /** Does what there is to do, and goes on until there is nothing more. Called in the midst of it, it only returns. */
+  /** Does what there is to do, from the end of this turn of the loop on, and goes on until there is nothing more. Called in
+   *  the midst of it, it only returns. At once would be too early: proposals and messages come many in a turn, and the first
+   *  alone would keep all others waiting for its write. */
   run(): void {
     if (this.#isBusy || this.#isStopped) return;
     this.#isBusy = true;
@@ -65,6 +94,18 @@ export class ReadyLoop<Result> {
 
   stop(): void {
     this.#isStopped = true;
+    this.#settle((asked) =>
+      asked.reject(new RaftRefusal("raft-not-running", "this member takes no part any more", null)),
+    );
+  }
+
+  /** Saves the state in the place of the applied entries, though none of the settings asks for it yet. Rejects with
+   *  RaftRefusal when the state is too large, or this member ends. */
+  snapshotNow(): Promise<Snapshotted> {
+    this.#asked ??= newAsked();
+    const { promise } = this.#asked;
+    this.run();
+    return promise;
   }
 
   /** Resolves when nothing is being written. */
@@ -73,13 +114,14 @@ export class ReadyLoop<Result> {
   }
 
   async #drain(): Promise<void> {
-    const { raft, onFailure } = this.#o;
+    const { raft, onFailure, world } = this.#o;
+    await new Promise<void>((resolve) => world.timers.soon(resolve));
     try {
       for (;;) {
         this.#watch();
         if (this.#isStopped) return;
         if (raft.hasReady) await this.#carryOut(raft.ready());
-        else if (this.#isCompactionDue()) await this.#compact();
+        else if (this.#asked !== null || this.#isCompactionDue()) await this.#compact();
         else return;
       }
     } catch (error) {
@@ -91,17 +133,36 @@ export class ReadyLoop<Result> {
 
   async #carryOut(ready: Ready): Promise<void> {
     const { raft, store, send, world } = this.#o;
-    for (const message of ready.messages) send(message);
+    for (const message of coalesced(ready.messages, MESSAGE_BYTES_MAX)) send(message);
     this.#apply(ready);
     const save = this.#saveOf(ready);
     if (save) {
       const startMs = world.clock.monotonicMs();
-      await store.save(save);
+      await this.#whenThereIsRoom(() => store.save(save));
+      if (this.#isStopped) return;
       this.saveMs.add(world.clock.monotonicMs() - startMs);
       if (this.#isStopped) return;
     }
     raft.durable();
-    for (const message of ready.afterDurable) if (message.to !== raft.id) send(message);
+    for (const message of coalesced(ready.afterDurable, MESSAGE_BYTES_MAX)) if (message.to !== raft.id) send(message);
+  }
+
+  /** A full disk is no doubt about what is on it: this member says nothing new until there is room, and the others go on
+   *  without it. */
+  async #whenThereIsRoom(write: () => Promise<void>): Promise<void> {
+    const { world } = this.#o;
+    for (let tries = 0; !this.#isStopped; tries++) {
+      try {
+        await write();
+        return;
+      } catch (error) {
+        if (!(error instanceof DiskFullError)) throw error;
+        if (tries === 0) world.log.warn("raft.no-room", { retryMs: ROOM_RETRY_MS });
+      }
+      await new Promise<void>((resolve) => {
+        world.timers.after(ROOM_RETRY_MS, resolve);
+      });
+    }
   }
 
   /** Null where only the commit index moved. */
@@ -128,8 +189,9 @@ export class ReadyLoop<Result> {
       this.#bytesSinceSnapshot = 0;
     }
     for (const entry of committed) this.#applyOne(entry);
+    this.applied = raft.indexes.applied;
     waiting.answered(reads);
-    waiting.applied(raft.indexes.applied);
+    waiting.applied(this.applied);
   }
 
   #applyOne(entry: Entry): void {
@@ -167,23 +229,49 @@ export class ReadyLoop<Result> {
   /** No batch is in hand: what is applied is what the state machine has. */
   async #compact(): Promise<void> {
     const { machine, raft, settings, store, world } = this.#o;
+    const { applied, first } = raft.indexes;
+    if (applied < first) {
+      this.#settle((asked) => asked.resolve({ index: first - 1, bytes: this.snapshotBytes, isNew: false }));
+      return;
+    }
     const startMs = world.clock.monotonicMs();
     const data = machine.snapshot();
-    const { applied } = raft.indexes;
     this.oversizedBytes = data.length > settings.snapshotBytesMax ? data.length : null;
     if (this.oversizedBytes !== null) {
       world.log.error("raft.state-too-large", { bytes: data.length, limit: settings.snapshotBytesMax });
       this.#compactFrom = applied + settings.compactEntries;
+      this.#settle((asked) => asked.reject(tooLarge(data.length, settings.snapshotBytesMax)));
       return;
     }
     this.#bytesSinceSnapshot = 0;
-    await store.compact(raft.compact(applied, data));
+    const snapshot = raft.compact(applied, data);
+    await this.#whenThereIsRoom(() => store.compact(snapshot));
+    if (this.#isStopped) return;
     this.#noteSnapshot(data.length, startMs);
     this.snapshotsTaken += 1;
+    this.#settle((asked) => asked.resolve({ index: applied, bytes: data.length, isNew: true }));
+  }
+
+  #settle(tell: (asked: Asked) => void): void {
+    const asked = this.#asked;
+    this.#asked = null;
+    if (asked) tell(asked);
   }
 
   #noteSnapshot(bytes: number, startMs: number): void {
     this.snapshotBytes = bytes;
     this.snapshotMs.add(this.#o.world.clock.monotonicMs() - startMs);
   }
+}
+
+function newAsked(): Asked {
+  let settle: Pick<Asked, "resolve" | "reject"> | null = null;
+  const promise = new Promise<Snapshotted>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  return { promise, ...present<Pick<Asked, "resolve" | "reject">>(settle, "a promise's parts are there at once") };
+}
+
+function tooLarge(bytes: number, limit: number): RaftRefusal {
+  return new RaftRefusal("snapshot-too-large", `the state has ${bytes} bytes; a snapshot has at most ${limit}`, null);
 }

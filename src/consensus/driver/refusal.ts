@@ -1,8 +1,8 @@
 import { InputError } from "../../kernel/assert.ts";
 
 /** Nothing has happened, and nothing will: it can be asked again as it is. `slug` says why:
- *  - `no-leader`, `leader-leaves`, `change-under-way`, `too-much-uncommitted`, `too-many-in-flight`, `too-many-reads`: later;
- *  - `too-large`, `bad-group-change`, `not-a-member`, `raft-not-running` (not founded, damaged, failed, stopped): not as it is. */
+ *  - `no-room`, `no-leader`, `leader-leaves`, `change-under-way`, `too-much-uncommitted`, `too-many-in-flight`, `too-many-reads`: later;
+ *  - `too-large`, `bad-group-change`, `not-a-member`, `raft-not-running` (not founded, aside, damaged, failed, stopped), `raft-running`: not as it is. */
 export class RaftRefusal extends InputError {
   override name = "RaftRefusal";
   /** Null: waiting doesn't help. */

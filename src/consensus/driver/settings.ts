@@ -35,7 +35,7 @@ export const RAFT_SETTINGS: RaftSettings = {
 };
 
 /** Of entries in one message: a vote must not wait long behind it. */
-const MESSAGE_BYTES_MAX = 256 * 2 ** 10;
+export const MESSAGE_BYTES_MAX = 256 * 2 ** 10;
 const INFLIGHT_MESSAGES_MAX = 64;
 const INFLIGHT_BYTES_MAX = 2 * 2 ** 20;
 

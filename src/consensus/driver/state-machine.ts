@@ -16,6 +16,9 @@ export interface StateMachine<Result> {
   /** A command that can't be carried out is an ordinary result, told as `Result`: what is thrown here stops the node, and with
    *  it every member. */
   apply(entry: Applied): Result;
+  /** Throws InputError on what is no command of its own: that is asked of whatever others forward, before it is in the log,
+   *  where nobody could leave it out any more. */
+  check(data: Uint8Array): void;
   /** The state as it is now; at most `snapshotBytesMax`. */
   snapshot(): Uint8Array;
   /** In place of what is there: the state after `index`. Throws InputError when these are no bytes of its own. */

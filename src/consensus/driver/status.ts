@@ -8,11 +8,14 @@ import type { ReadyLoop } from "./ready-loop.ts";
 import type { Ticker } from "./ticker.ts";
 
 /** - `empty`: there is no log here yet: `found` a group, or `join` one.
+ *  - `waiting`: the disk is full, so that it can't even begin; tried again.
+ *  - `aside`: there is a whole log, with which this node may not take part (`mayTakePart` says why). Nothing is sent, answered
+ *    or counted.
  *  - `running`.
  *  - `damaged`: something that was saved is not there as it was. It neither votes nor campaigns nor follows.
  *  - `failed`: a write failed, or a state was impossible: the process must stop (I13).
  *  - `stopped`. */
-export type HostState = "empty" | "running" | "damaged" | "failed" | "stopped";
+export type HostState = "empty" | "waiting" | "aside" | "running" | "damaged" | "failed" | "stopped";
 
 export interface FollowerStatus {
   readonly node: Id;
@@ -54,6 +57,8 @@ export interface RaftStatus {
   readonly state: HostState;
   /** Why it doesn't run, and what to do; null while it does. */
   readonly reason: string | null;
+  /** Of the log that is here, 32 hex digits; null when there is none, or none that is whole. */
+  readonly instance: string | null;
   readonly node: Id;
   readonly role: Role;
   readonly term: number;
@@ -68,7 +73,7 @@ export interface RaftStatus {
   readonly figures: RaftFigures;
 }
 
-export type CoreStatus = Omit<RaftStatus, "state" | "reason" | "node" | "figures">;
+export type CoreStatus = Omit<RaftStatus, "state" | "reason" | "instance" | "node" | "figures">;
 
 const NO_CORE: CoreStatus = {
   role: "follower",
@@ -81,9 +86,11 @@ const NO_CORE: CoreStatus = {
   followers: [],
 };
 
-export function statusOf(raft: Raft | null): CoreStatus {
-  if (!raft) return NO_CORE;
-  const { role, term, leader, configuration, indexes } = raft;
+export function statusOf<Result>(run: { readonly raft: Raft; readonly loop: ReadyLoop<Result> } | null): CoreStatus {
+  if (!run) return NO_CORE;
+  const { raft, loop } = run;
+  const { role, term, leader, configuration } = raft;
+  const indexes = { ...raft.indexes, applied: loop.applied };
   const followers = [...raft.progress()].filter(([node]) => node !== raft.id);
   return {
     role,

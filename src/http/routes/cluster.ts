@@ -1,4 +1,6 @@
+import type { Member } from "../../control/schemas.ts";
 import { InputError } from "../../kernel/assert.ts";
+import type { RaftStatus } from "../../plane/api.ts";
 import type { PeerSync, ReplicaStatus } from "../../replication/api.ts";
 import type { Owner } from "../../replication/owners.ts";
 import { type Api, baseHeaders, jsonResponse, rfc3339 } from "../api.ts";
@@ -6,6 +8,7 @@ import { type Call, checkParameters, parseQuery } from "../call.ts";
 import type { MemberView } from "../deps.ts";
 import type { View } from "../json.ts";
 import { ProblemError } from "../problem.ts";
+import { departureOf } from "./leaving.ts";
 
 type State = "healthy" | "degraded" | "unavailable";
 
@@ -26,6 +29,7 @@ function checksOf(api: Api, status: ReplicaStatus): Check[] {
   return [
     checkOf("storage", status.failed === undefined, status.failed ?? "writing"),
     checkOf("ready", status.ready, status.readyWarning ?? (status.ready ? "caught up" : "catching up with its peers")),
+    consensusCheck(api.plane.status()),
     checkOf("disk", status.disk.level === "ample", DISK[status.disk.level]),
     checkOf("clock", !status.clock.suspect, clockDetail(status.clock)),
     checkOf("members", away.length === 0, away.length === 0 ? "all owners alive" : `not alive: ${away.join(", ")}`),
@@ -36,6 +40,14 @@ function checksOf(api: Api, status: ReplicaStatus): Check[] {
       damaged === 0 ? "no damaged leaf" : `${damaged} damaged leaves: POST /cluster/repair`,
     ),
   ];
+}
+
+/** Without a leader nothing can be agreed; data goes on (I10). */
+function consensusCheck({ leader, term, state, reason }: RaftStatus): Check {
+  if (leader !== null) return checkOf("consensus", true, `${leader} leads in term ${term}`);
+  const why =
+    state === "running" ? "no leader is known: the configuration can't be changed" : `${state}: ${reason ?? ""}`;
+  return checkOf("consensus", false, `${why}; data goes on without`);
 }
 
 function clockDetail({ suspect, clocks, offsetMs, uncertaintyMs }: ReplicaStatus["clock"]): string {
@@ -75,22 +87,31 @@ function isConverged(api: Api, { peers }: ReplicaStatus): boolean {
   });
 }
 
-/** `GET /cluster/status`. What the control plane will fill in is null. */
+/** Whom Raft counts, and whether they can decide. */
+function quorumView({ voters, leader }: RaftStatus): View {
+  // A leader without a majority steps down, and its followers notice: whoever has a leader has a quorum, as far as known.
+  return { voters: voters.length, needed: Math.floor(voters.length / 2) + 1, reached: leader !== null };
+}
+
+/** `GET /cluster/status`: as this node sees it, its own indexes included. */
 export function clusterStatus(api: Api, call: Call): Response {
   checkParameters(parseQuery(call.search), []);
   const status = api.replica.status();
   const checks = checksOf(api, status);
+  const raft = api.plane.status();
+  const { last, committed, first } = raft.indexes;
   return jsonResponse(api, call, {
     state: stateOf(checks),
     cluster: { id: api.config.cluster.id, name: api.config.cluster.name },
     node: api.replica.node,
     region: api.replica.region,
     version: api.version,
-    leader: null,
-    term: null,
-    quorum: null,
+    leader: raft.leader,
+    term: raft.term,
+    quorum: quorumView(raft),
+    config: { version: api.plane.state?.version ?? null, hash: api.plane.hash },
     nodes: nodeViews(api, status),
-    stats: { commitIndex: null, lastLogIndex: null, snapshotIndex: null },
+    stats: { commitIndex: committed, lastLogIndex: last, snapshotIndex: first - 1 },
     partitions: status.partitions.length,
     records: status.records,
     digest: status.digest,
@@ -100,14 +121,18 @@ export function clusterStatus(api: Api, call: Call): Response {
   });
 }
 
-/** Members as gossip knows them, and owners that it never heard of. */
+/** Members as gossip knows them, and members and owners of the configuration that it never heard of. */
 export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: string]: View | undefined }[] {
-  const members = new Map(api.members().map((member) => [member.id, member]));
-  const peers = new Map(status.peers.map((peer) => [peer.node, peer]));
-  const ids = [...new Set([...api.replica.owners.all.map(({ id }) => id), ...members.keys()])].sort();
+  const { owners } = api.replica;
+  const owning: ReadonlyMap<string, string> = owners.regions;
+  const members = new Map<string, MemberView>(api.members().map((member) => [member.id, member]));
+  const peers = new Map<string, PeerSync>(status.peers.map((peer) => [peer.node, peer]));
+  const raft = api.plane.status();
+  const committed = api.plane.state?.members;
+  const ids = [...new Set([...owners.all.map(({ id }) => id), ...members.keys(), ...(committed?.keys() ?? [])])].sort();
   return ids.map((id) => {
     const member = members.get(id);
-    const region = member?.region ?? api.replica.owners.regions.get(id) ?? null;
+    const region = member?.region ?? owning.get(id) ?? committed?.get(id)?.region ?? null;
     const isSelf = id === api.replica.node;
     return {
       id,
@@ -115,8 +140,13 @@ export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: st
       zone: member?.meta.get("zone") ?? null,
       state: member?.state ?? "unknown",
       self: isSelf ? true : undefined,
-      owner: api.replica.owners.regions.has(id),
-      role: "none",
+      owner: owning.has(id),
+      role: roleOf(raft, id),
+      leader: raft.leader === id ? true : undefined,
+      memberState: committed?.get(id)?.state ?? null,
+      afterDrain: committed?.get(id)?.afterDrain ?? null,
+      joinedAt: joinedAtOf(committed?.get(id)),
+      departure: departureOf(api, id) ?? undefined,
       actor: isSelf ? status.actor : (member?.meta.get("actor") ?? null),
       addresses: addressViews(member, peers.get(id)),
       incarnation: member?.incarnation ?? null,
@@ -131,6 +161,16 @@ export function nodeViews(api: Api, status: ReplicaStatus): { readonly [name: st
       lag: peers.has(id) ? lagView(peers.get(id)) : undefined,
     };
   });
+}
+
+/** Null for founders, whose founding says no time, and for who is no member. */
+function joinedAtOf(member: Readonly<Member> | undefined): string | null {
+  return member && member.joinedAtMs > 0 ? rfc3339(member.joinedAtMs) : null;
+}
+
+function roleOf({ voters, outgoingVoters, learners }: RaftStatus, id: string): "voter" | "learner" | "none" {
+  if (voters.includes(id) || outgoingVoters.includes(id)) return "voter";
+  return learners.includes(id) ? "learner" : "none";
 }
 
 function addressViews(member: MemberView | undefined, peer: PeerSync | undefined): View {
@@ -233,6 +273,22 @@ export function live(api: Api, call: Call): Response {
   return new Response("ok\n", { headers: { ...baseHeaders(api, call), "content-type": "text/plain" } });
 }
 
+/** Why clients should be sent to other nodes, though this one answers who comes. */
+function asideFor({ plane, replica }: Api): string | undefined {
+  const { node } = replica;
+  if (plane.state === null) return undefined;
+  const member = plane.state.members.get(node);
+  if (!member) return `${node} is no member of ${plane.state.cluster.name}: send requests to others`;
+  const why = {
+    active: undefined,
+    joining: "joins and owns nothing yet",
+    draining: "hands over and goes",
+    maintenance: "is in maintenance",
+  };
+  const is = why[member.state];
+  return is && `${node} ${is}: send requests to others`;
+}
+
 /** 503 until this node may be sent reads, or writes (`?for=`). */
 export function ready(api: Api, call: Call): Response {
   const query = parseQuery(call.search);
@@ -242,7 +298,15 @@ export function ready(api: Api, call: Call): Response {
   const { ready: isReady, readyWarning, failed, disk } = api.replica.status();
   // A node whose storage failed answers nothing from doubt (I13), reads included; one whose disk is full still reads.
   const takesIt = purpose === "read" || disk.level === "ample" || disk.level === "low";
-  const ok = isReady && failed === undefined && takesIt;
-  const view: View = { ready: ok, for: purpose, warning: readyWarning, failed, disk: disk.level };
+  const aside = asideFor(api);
+  const ok = isReady && failed === undefined && takesIt && aside === undefined;
+  const view: View = {
+    ready: ok,
+    for: purpose,
+    warning: aside ?? readyWarning,
+    waitsFor: api.plane.waitsFor ?? undefined,
+    failed,
+    disk: disk.level,
+  };
   return jsonResponse(api, call, view, { status: ok ? 200 : 503 });
 }

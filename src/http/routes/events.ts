@@ -4,18 +4,14 @@ import type { Timer } from "../../world/world.ts";
 import { type Api, baseHeaders, rfc3339 } from "../api.ts";
 import { type Call, checkParameters, parseQuery } from "../call.ts";
 import type { MemberChange, MemberView } from "../deps.ts";
-import { toJson, type View } from "../json.ts";
+import type { View } from "../json.ts";
 import { ProblemError } from "../problem.ts";
+import { eventText, HEARTBEAT_MS, MAX_STREAMS } from "../sse.ts";
 import { nodeViews } from "./cluster.ts";
 
-/** More: more consoles at once; each costs a connection and a queue. */
-const MAX_STREAMS = 64;
 /** Events that wait for a slow reader. Above, the oldest are dropped and the stream says how many. */
 const MAX_QUEUED = 256;
-/** Shorter than the idle times of proxies (60 s and more). */
-const HEARTBEAT_MS = 15_000;
-
-/** `GET /cluster/events`: members, links, conflicts, damage, as they happen at this node (SSE). */
+/** `GET /cluster/events`: members, links, conflicts, damage, leaders, versions of the configuration, as they happen at this node (SSE). */
 export function makeEventStreams(api: Api): (call: Call) => Response {
   let streams = 0;
   return (call) => {
@@ -42,6 +38,10 @@ class EventStream {
   #wake: (() => void) | null = null;
   #stops: (() => void)[] | null = null;
   #heartbeat: Timer | null = null;
+  /** What was told of the control plane. */
+  #leader: string | null = null;
+  #term = 0;
+  #version = 0;
 
   constructor(api: Api, count: (change: 1 | -1) => void) {
     this.#api = api;
@@ -66,16 +66,33 @@ class EventStream {
   }
 
   #open(): void {
-    const { replica, events } = this.#api;
+    const { replica, events, plane } = this.#api;
     this.#count(1);
+    this.#version = plane.feed.version;
     this.#stops = [
       events.subscribe((member, change) => this.#push("member", memberView(member, change))),
       replica.subscribe((event) => {
         if (event.kind !== "committed") this.#push(event.kind, replicaEventView(event));
       }),
+      plane.onChange(() => this.#planeChanged()),
     ];
     this.#push("nodes", { nodes: nodeViews(this.#api, replica.status()) });
+    this.#planeChanged();
     this.#beat();
+  }
+
+  /** Of the configuration what and why, not the difference: that is for `GET /v1/config?watch`. */
+  #planeChanged(): void {
+    const { plane } = this.#api;
+    const { leader, term } = plane.status();
+    if (leader !== this.#leader || (leader !== null && term !== this.#term)) this.#push("leader", { leader, term });
+    this.#leader = leader;
+    this.#term = term;
+    const news = plane.feed.since(this.#version);
+    // A node that starts may show less for a moment, until its log has got to what it kept.
+    this.#version = Math.max(this.#version, plane.feed.version);
+    if (news.kind === "reset") this.#push("config", { version: news.version, kind: "reset", by: null, reason: null });
+    else for (const { version, kind, by, reason } of news.events) this.#push("config", { version, kind, by, reason });
   }
 
   #beat(): void {
@@ -107,10 +124,6 @@ class EventStream {
     this.#count(-1);
     this.#wake?.();
   }
-}
-
-function eventText(name: string, view: View): string {
-  return `event: ${name}\ndata: ${toJson(view)}\n\n`;
 }
 
 /** `change`: up, update, suspect, refuted, dead, left, conflict, keys-changed. */

@@ -6,6 +6,7 @@ import { check } from "../check.ts";
 import type { View } from "../json.ts";
 import { ProblemError } from "../problem.ts";
 import { networkSchema } from "../schemas.ts";
+import { operationOf } from "./leaving.ts";
 
 /** `POST /cluster/repair`: 202, with where to look for progress. */
 export function startRepair(api: Api, call: Call): Response {
@@ -24,9 +25,11 @@ export function repairStatus(api: Api, call: Call): Response {
   return jsonResponse(api, call, repairView(progress));
 }
 
-/** `GET /v1/operations/{id}`. Repair is the only long work there is so far. */
+/** `GET /v1/operations/{id}`: a repair of this node's, or any member's drain. */
 export function getOperation(api: Api, call: Call, id: string): Response {
   checkParameters(parseQuery(call.search), []);
+  const drain = operationOf(api, id);
+  if (drain) return jsonResponse(api, call, drain);
   const progress = api.replica.repairProgress();
   if (progress?.id !== id)
     throw new ProblemError("not-found", "no such operation at this node: it is forgotten when a new one starts");
