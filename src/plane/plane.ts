@@ -346,12 +346,16 @@ export class ControlPlane implements PlaneApi {
     if (state !== null && state === this.#followed) return;
     const before = this.#followed;
     this.#followed = state;
-    follow(state, owners, config.node.id, config.cluster);
+    // Most versions are about settings, and many come at once: what follows from members is not looked at for each.
+    const isAboutMembers = before?.members !== state?.members || before?.cluster !== state?.cluster;
+    if (isAboutMembers || state === null) follow(state, owners, config.node.id, config.cluster);
     if (state === null) return;
     this.#keeper.changed(state, () => this.#machine.stateBytes());
-    this.#links?.keepOnly(new Set(state.members.keys()));
-    if (before !== null && before.cluster.incarnation !== state.cluster.incarnation) this.#links?.reopen();
-    this.#look(0);
+    if (isAboutMembers) {
+      this.#links?.keepOnly(new Set(state.members.keys()));
+      if (before !== null && before.cluster.incarnation !== state.cluster.incarnation) this.#links?.reopen();
+      this.#look(0);
+    }
     this.#tell();
   }
 
